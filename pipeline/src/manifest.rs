@@ -1,0 +1,104 @@
+//! The manifest: what an archive is, where it came from, and what it must hold. `docs/manifest.md` describes it for readers.
+//!
+//! Additions keep the schema number; a reader ignores fields that it does not know. Whatever changes the meaning of a field raises it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::destination::Proof;
+use crate::digest::Content;
+use crate::error::{Error, Result};
+use crate::meter::Reading;
+use crate::source::{Format, Phase, SourceInfo};
+use crate::transform::TransformReport;
+
+/// The schema that this version writes, and the newest that it reads.
+pub const SCHEMA: u32 = 1;
+
+/// The ending of a manifest beside a single-stream archive.
+pub const ENDING: &str = ".manifest.json";
+
+/// The name of the manifest in an archive of many parts.
+pub const IN_DIRECTORY: &str = "manifest.json";
+
+/// An archive's description.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Name and version of the writer.
+    pub tool: String,
+    /// Unique per run.
+    pub id: String,
+    /// When the run began, RFC 3339, UTC.
+    pub started: String,
+    /// When the last part was committed, RFC 3339, UTC.
+    pub finished: String,
+    /// Where the bytes came from.
+    pub source: SourceInfo,
+    /// Where this archive was written to, without secrets.
+    pub destination: String,
+    /// The streams, in the order in which they began.
+    pub parts: Vec<PartManifest>,
+    /// What was said to the user on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What each stage carried and waited for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Reading>,
+}
+
+/// One stream of an archive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartManifest {
+    /// File name of the part relative to the manifest.
+    pub path: String,
+    /// When a restore may load it.
+    pub phase: Phase,
+    /// What it carries when decompressed.
+    pub format: Format,
+    /// `none`, `gzip`, `zstd` or `lz4`.
+    pub compression: String,
+    /// The stream as the source gave it.
+    pub source: Content,
+    /// The stream after rewriting, before compression: what a restore feeds to the database client.
+    pub raw: Content,
+    /// The bytes in the archive.
+    pub stored: Content,
+    /// What happened on the way, in order.
+    pub transforms: Vec<TransformReport>,
+    /// What proves that the destination holds it.
+    pub verified: Proof,
+    /// Rows or keys per object, where known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, u64>,
+}
+
+impl Manifest {
+    /// Reads a manifest; refuses one from a newer schema.
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let version: Version = serde_json::from_slice(json)
+            .map_err(|e| Error::mismatch("this is no dbferry manifest").caused_by(e))?;
+        if version.schema > SCHEMA {
+            return Err(Error::mismatch(format!(
+                "the manifest has schema {}, this version reads up to {SCHEMA}",
+                version.schema
+            ))
+            .hint("use the dbferry version that wrote the archive, or a newer one"));
+        }
+        serde_json::from_slice(json).map_err(|e| Error::mismatch("the manifest is damaged").caused_by(e))
+    }
+
+    /// Pretty JSON with a final newline.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|e| Error::bug("the manifest has no JSON form").caused_by(e))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}

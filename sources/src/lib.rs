@@ -1,0 +1,29 @@
+//! Where bytes come from: database clients, files, directories, commands.
+//!
+//! Every source keeps the contract of [`pipeline::Source`]: its `Ok` means that the origin itself said that the stream is complete.
+
+use pipeline::{Format, Part, Phase, Reader};
+
+mod child;
+mod command;
+mod directory;
+mod file;
+mod mysql;
+mod postgres;
+mod programs;
+#[cfg(test)]
+mod testing;
+mod thread;
+mod trust;
+
+pub use child::kill_children;
+pub use command::CommandSource;
+pub use directory::{DirectoryOptions, DirectorySource};
+pub use file::{FileSource, path_source};
+pub use mysql::{MysqlDump, MysqlOptions};
+pub use postgres::{PgDump, PgOptions};
+
+/// The only part of a source that is one stream.
+fn whole(format: Option<Format>, expected_bytes: Option<u64>, reader: Box<dyn Reader>) -> Part {
+    Part { path: None, phase: Phase::Data, format, expected_bytes, reader }
+}

@@ -1,0 +1,302 @@
+//! What was typed. Nothing here opens anything; what was meant is worked out in the command modules.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Carries databases out of a cluster: dump, transform, deliver, verify — as one stream, with constant memory and no
+/// temporary file.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dbferry",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done and verified, 1 internal bug, 2 usage, 3 source, 4 transform, 5 destination, \
+                  6 verification mismatch, 7 outcome unknown, 75 temporary (run it again), 130/143 interrupted.\n\
+                  Start with: dbferry copy mysql://user@host/db ./db.sql.zst"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Carry a source to one or more destinations, and verify what arrived
+    Copy(Box<CopyArgs>),
+    /// Read an archive back, recompute every digest, and check trailers and grammar
+    Verify(VerifyArgs),
+    /// Show what is inside an archive or a source: tables, rows, sizes, definers, owners, extensions
+    Inspect(InspectArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of dbferry, or of one of its commands
+    Man {
+        /// The command, such as `copy`
+        command: Option<String>,
+    },
+}
+
+const ENDPOINTS: &str = "\
+Endpoints:
+  mysql://USER@HOST[:PORT]/DB[,DB…]     also mariadb:// and mysql2://; no DB: all databases
+  postgres://USER@HOST[:PORT]/DB        also postgresql://; no DB: the whole cluster (pg_dumpall)
+  file:///PATH or a bare path           a dump (compressed or not), or a directory (as tar); as DEST, an archive
+  pvc:///MOUNT/PATH                     as a file, and only if a volume is mounted there
+  cmd:COMMAND LINE                      any command's output; its exit status is part of success
+  env:NAME                              the endpoint is in this environment variable (keeps passwords out of `ps`)
+  -                                     standard input or output
+
+Names of destinations take {db} {host} {date} {time} {id}. The name's ending chooses the compression: .zst .gz .lz4.
+Passwords come from the URL, --source-password-file, MYSQL_PWD, PGPASSWORD or PGPASSFILE.
+
+Examples:
+  dbferry copy mysql://root@system-mysql/system 'backups/{db}-{date}.sql.zst' --for rds-mysql
+  dbferry copy postgres://postgres@zync-database/zync_production /backups/zync.dump --pg-format custom
+  dbferry copy /var/lib/system-storage pvc:///backups/system-storage-{date}.tar.zst
+  dbferry copy backups/system.sql.gz -- oc exec deploy/system-mysql -- mysqldump --single-transaction system";
+
+/// Arguments of `dbferry copy`.
+#[derive(Debug, Args)]
+#[command(after_long_help = ENDPOINTS, after_help = "Endpoints, names and examples: dbferry copy --help")]
+pub(crate) struct CopyArgs {
+    /// SOURCE, then one or more DEST. With `-- COMMAND`, every one is a DEST
+    #[arg(required = true, value_name = "SOURCE DEST")]
+    pub(crate) endpoints: Vec<String>,
+
+    /// A command to run as the source, without a shell; its output is carried and its exit status counts
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+
+    /// Rewrite for a managed database
+    #[arg(long = "for", value_enum, value_name = "PROFILE", help_heading = "Rewriting")]
+    pub(crate) profile: Option<ProfileArg>,
+
+    /// What to do with DEFINER clauses: strip, keep, invoker, set=USER@HOST. Default: keep, or strip with --for
+    #[arg(long, value_name = "POLICY", help_heading = "Rewriting")]
+    pub(crate) definer: Option<String>,
+
+    // Not a doc comment: rustdoc would take the brackets for links.
+    #[arg(
+        long,
+        value_name = "CODEC",
+        help_heading = "Stream",
+        help = "gzip[:N], zstd[:N], lz4 or none. Default: by the destination's ending"
+    )]
+    pub(crate) compress: Option<String>,
+
+    /// What the source carries, when its content does not tell
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "Stream")]
+    pub(crate) format: Option<FormatArg>,
+
+    /// Accept SQL text that does not end with its dump tool's completion line. A cut dump then passes unseen
+    #[arg(long, help_heading = "Stream")]
+    pub(crate) no_trailer: bool,
+
+    /// Threads for compression. Default: one per core
+    #[arg(long, value_name = "N", help_heading = "Stream")]
+    pub(crate) threads: Option<usize>,
+
+    /// Parts carried at once
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Stream")]
+    pub(crate) jobs: usize,
+
+    /// Memory for the whole run, everything included
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "256MiB",
+        env = "DBFERRY_MEMORY",
+        help_heading = "Stream"
+    )]
+    pub(crate) memory: String,
+
+    /// Digests for the manifest: blake3, sha256, or both with a comma
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "blake3",
+        value_delimiter = ',',
+        help_heading = "Stream"
+    )]
+    pub(crate) digest: Vec<String>,
+
+    /// Replace an archive that is already there, once the new one is whole
+    #[arg(long, help_heading = "Destination")]
+    pub(crate) overwrite: bool,
+
+    /// Read the archive back from the device and hash it before it is published
+    #[arg(long, help_heading = "Destination")]
+    pub(crate) read_back: bool,
+
+    /// Go on, and succeed, when this DEST (as typed) fails. May be given several times
+    #[arg(long, value_name = "DEST", help_heading = "Destination")]
+    pub(crate) keep_going: Vec<String>,
+
+    /// Space to leave free on a pvc:// volume. Default: 1 % of it, at least 64 MiB
+    #[arg(long, value_name = "SIZE", help_heading = "Destination")]
+    pub(crate) reserve: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Probe both ends, show the plan, and stop before the first byte
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// How a source is read.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// File whose first line is the source's password
+    #[arg(long, value_name = "FILE", env = "DBFERRY_SOURCE_PASSWORD_FILE", help_heading = "Source")]
+    pub(crate) source_password_file: Option<PathBuf>,
+
+    /// The mysqldump, mariadb-dump or pg_dump to run. Default: the one on PATH that fits the server
+    #[arg(long, value_name = "PATH", help_heading = "Source")]
+    pub(crate) client: Option<PathBuf>,
+
+    /// One more argument for the client program. May be given several times
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = "Source")]
+    pub(crate) dump_arg: Vec<String>,
+
+    /// Format of a PostgreSQL dump
+    #[arg(long, value_enum, default_value_t = PgFormatArg::Plain, help_heading = "Source")]
+    pub(crate) pg_format: PgFormatArg,
+
+    /// Dump what the account may see, even if that is not everything; what is missing is a warning
+    #[arg(long, help_heading = "Source")]
+    pub(crate) allow_partial: bool,
+
+    /// Accept a command that succeeds without any output
+    #[arg(long, help_heading = "Source")]
+    pub(crate) allow_empty: bool,
+}
+
+/// How a run talks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputArgs {
+    /// Print a JSON document on standard output instead of a summary
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = ProgressArg::Auto, value_name = "HOW", help_heading = "Output")]
+    pub(crate) progress: ProgressArg,
+
+    /// Say nothing but errors
+    #[arg(short, long, help_heading = "Output", conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) verbose: bool,
+}
+
+/// Arguments of `dbferry verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The archive: its file or directory, or its manifest
+    pub(crate) archive: String,
+
+    /// The manifest, when it is not beside the archive
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+
+    /// Check compression, grammar and trailer of a file that has no manifest
+    #[arg(long, conflicts_with = "manifest")]
+    pub(crate) without_manifest: bool,
+
+    /// Memory for the whole run
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "DBFERRY_MEMORY")]
+    pub(crate) memory: String,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// An archive, a dump (compressed or not), or a source to read: everything that `copy` takes as SOURCE
+    pub(crate) endpoint: String,
+
+    /// What it carries, when its content does not tell
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) format: Option<FormatArg>,
+
+    /// Memory for the whole run
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "DBFERRY_MEMORY")]
+    pub(crate) memory: String,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `--for`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileArg {
+    /// Amazon RDS for MySQL
+    RdsMysql,
+    /// Amazon Aurora MySQL
+    AuroraMysql,
+    /// Amazon RDS for PostgreSQL
+    RdsPostgres,
+    /// Amazon Aurora PostgreSQL
+    AuroraPostgres,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// SQL text of mysqldump or mariadb-dump
+    Mysql,
+    /// SQL text of pg_dump or pg_dumpall
+    Postgres,
+    /// Custom format of pg_dump
+    PostgresCustom,
+    /// A tar stream
+    Tar,
+    /// Bytes, carried as they are, compressed or not
+    Opaque,
+}
+
+/// `--pg-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PgFormatArg {
+    /// SQL text, for psql
+    Plain,
+    /// Custom format, for `pg_restore`
+    Custom,
+}
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressArg {
+    /// A bar on a terminal, plain lines elsewhere
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every ten seconds
+    Plain,
+    /// A JSON object per line, every second
+    Json,
+    /// Nothing
+    None,
+}
+
+impl OutputArgs {
+    /// True when the summary is for people.
+    pub(crate) fn talks(&self) -> bool {
+        !self.quiet && !self.json
+    }
+}

@@ -1,0 +1,409 @@
+//! `dbferry copy`: from what was typed to a job, and its summary.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use pipeline::endpoint::{DatabaseUrl, Engine};
+use pipeline::{
+    Algorithm, Context, Delivery, Destination, Error, Format, Job, Result, Settings, Source, Steps,
+    Transform, prepare,
+};
+use sinks::{FileDestination, FileOptions, PvcDestination, StdoutDestination};
+use sources::{DirectoryOptions, MysqlOptions, PgOptions};
+use transforms::codec::{Codec, Compression, Decompress};
+use transforms::interpret::{Interpret, Interpretation};
+use transforms::mysql::{self, DefinerPolicy};
+use transforms::postgres;
+
+use super::args::{CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
+use super::endpoint::{From, To};
+use super::names::Names;
+use super::{passwords, render, size};
+
+/// Runs the command.
+pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
+    let (from, destinations) = split(&args)?;
+    if let [first, rest @ ..] = destinations.as_slice()
+        && rest.contains(first)
+    {
+        return Err(
+            Error::usage(format!("`{first}` is given twice as DEST")).hint("give each destination once")
+        );
+    }
+    for optional in &args.keep_going {
+        if !destinations.contains(optional) {
+            return Err(Error::usage(format!("`--keep-going {optional}` names no DEST of this run"))
+                .hint("write it exactly as the DEST is written"));
+        }
+    }
+    let memory = size::parse("--memory", &args.memory)?;
+    let digests =
+        args.digest.iter().map(|name| Algorithm::from_str(name.trim())).collect::<Result<Vec<_>>>()?;
+    let (db, host) = from.names();
+    let names = Names::new(Timestamp::now(), db, host);
+    let wanted = interpretation(&args, &from)?;
+    if wanted.format == Some(Format::Opaque)
+        && let Some((_, flag)) = &wanted.only
+    {
+        return Err(Error::usage(format!("`{flag}` and `--format opaque` contradict each other"))
+            .hint("leave one of them out"));
+    }
+    let deliveries =
+        destinations.iter().map(|typed| delivery(typed, &args, &from, &names)).collect::<Result<Vec<_>>>()?;
+    let job = Job {
+        id: names.id().to_owned(),
+        steps: steps(&from, wanted, memory),
+        source: source(from, &args.source, args.format, args.profile)?,
+        deliveries,
+        settings: Settings { memory, jobs: args.jobs.max(1), digests },
+    };
+    let prepared = prepare(job, cx).await?;
+    if args.dry_run {
+        return dry_run(&prepared.plan, args.output.json);
+    }
+    let report = prepared.run(cx).await?;
+    if args.output.json {
+        render::print(&format!("{}\n", render::report_json(&report)))?;
+    } else if args.output.talks() {
+        render::report(&report);
+    }
+    Ok(())
+}
+
+/// SOURCE and DESTs; with `-- COMMAND`, every endpoint is a DEST.
+fn split(args: &CopyArgs) -> Result<(From, Vec<String>)> {
+    let usage = |what: &str| {
+        Error::usage(what.to_owned())
+            .hint("dbferry copy SOURCE DEST [DEST…], or dbferry copy DEST [DEST…] -- COMMAND ARGS…")
+    };
+    if !args.command.is_empty() {
+        return Ok((From::Argv(args.command.clone()), args.endpoints.clone()));
+    }
+    match args.endpoints.as_slice() {
+        [] => Err(usage("SOURCE and DEST are missing")),
+        [_] => Err(usage("DEST is missing")),
+        [source, destinations @ ..] => Ok((From::parse(source)?, destinations.to_vec())),
+    }
+}
+
+/// The `pipeline::Format` of `--format`.
+pub(crate) fn format(arg: FormatArg) -> Format {
+    match arg {
+        FormatArg::Mysql => Format::Mysql,
+        FormatArg::Postgres => Format::Postgres,
+        FormatArg::PostgresCustom => Format::PostgresCustom,
+        FormatArg::Tar => Format::Tar,
+        FormatArg::Opaque => Format::Opaque,
+    }
+}
+
+fn interpretation(args: &CopyArgs, from: &From) -> Result<Interpretation> {
+    const MYSQL: &[Format] = &[Format::Mysql];
+    const POSTGRES: &[Format] = &[Format::Postgres];
+    let (mysql_profile, postgres_profile) = match args.profile {
+        None => (None, None),
+        Some(ProfileArg::RdsMysql) => (Some(mysql::Profile::RdsMysql), None),
+        Some(ProfileArg::AuroraMysql) => (Some(mysql::Profile::AuroraMysql), None),
+        Some(ProfileArg::RdsPostgres) => (None, Some(postgres::Profile::RdsPostgres)),
+        Some(ProfileArg::AuroraPostgres) => (None, Some(postgres::Profile::AuroraPostgres)),
+    };
+    let mut only = None;
+    if let Some(profile) = mysql_profile {
+        only = Some((MYSQL, format!("--for {}", profile.name())));
+    }
+    if let Some(profile) = postgres_profile {
+        only = Some((POSTGRES, format!("--for {}", profile.name())));
+    }
+    let definer = match &args.definer {
+        Some(policy) => {
+            if postgres_profile.is_some() {
+                return Err(Error::usage("`--definer` belongs to MySQL, this `--for` to PostgreSQL")
+                    .hint("leave one of them out"));
+            }
+            only.get_or_insert((MYSQL, "--definer".to_owned()));
+            definer_policy(policy)?
+        }
+        None if mysql_profile.is_some() => DefinerPolicy::Strip,
+        None => DefinerPolicy::Keep,
+    };
+    if let (From::Database(url), Some((formats, flag))) = (from, &only) {
+        // A custom-format dump of a live server is made fit by pg_dump's own switches, not by rewriting.
+        let by_switches = postgres_profile.is_some() && url.engine == Engine::Postgres;
+        if by_switches {
+            only = None;
+        } else if !formats.contains(&live_format(url, args.source.pg_format)) {
+            return Err(Error::usage(format!("`{flag}` does not fit the source {url}"))
+                .hint("--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL"));
+        }
+    }
+    Ok(Interpretation {
+        format: args.format.map(format),
+        mysql: mysql::Options { definer, profile: mysql_profile, require_trailer: !args.no_trailer },
+        postgres: postgres::RewriteOptions {
+            profile: postgres_profile,
+            require_trailer: !args.no_trailer,
+            ..postgres::RewriteOptions::default()
+        },
+        only,
+        inspection: None,
+    })
+}
+
+/// Reads `strip`, `keep`, `invoker` or `set=USER@HOST`. A user may hold an `@`; a host may not.
+fn definer_policy(text: &str) -> Result<DefinerPolicy> {
+    match text {
+        "strip" => return Ok(DefinerPolicy::Strip),
+        "keep" => return Ok(DefinerPolicy::Keep),
+        "invoker" => return Ok(DefinerPolicy::Invoker),
+        _ => {}
+    }
+    match text.strip_prefix("set=").and_then(|account| account.rsplit_once('@')) {
+        Some((user, host)) if !user.is_empty() && !host.is_empty() => {
+            Ok(DefinerPolicy::Set { user: user.to_owned(), host: host.to_owned() })
+        }
+        _ => Err(Error::usage(format!("`{text}` is no definer policy"))
+            .hint("write --definer strip, keep, invoker or set=USER@HOST, such as set=app@%")),
+    }
+}
+
+fn live_format(url: &DatabaseUrl, pg: PgFormatArg) -> Format {
+    match (url.engine, pg) {
+        (Engine::Postgres, PgFormatArg::Custom) => Format::PostgresCustom,
+        (Engine::Postgres, PgFormatArg::Plain) => Format::Postgres,
+        _ => Format::Mysql,
+    }
+}
+
+/// The steps before the fork. A live server sends no compressed stream; anything else may.
+pub(crate) fn steps(from: &From, wanted: Interpretation, memory: usize) -> Steps {
+    let may_be_compressed = !matches!(from, From::Database(_));
+    Arc::new(move |format| {
+        let wanted = Interpretation { format: wanted.format.or(format), ..wanted.clone() };
+        if wanted.format == Some(Format::Opaque) {
+            return Ok(Vec::new());
+        }
+        let mut steps: Vec<Box<dyn Transform>> = Vec::new();
+        if may_be_compressed {
+            steps.push(Box::new(Decompress::detect().within(memory)));
+        }
+        steps.push(Box::new(Interpret::new(wanted)));
+        Ok(steps)
+    })
+}
+
+/// The source that was meant.
+pub(crate) fn source(
+    from: From,
+    args: &SourceArgs,
+    format_arg: Option<FormatArg>,
+    profile: Option<ProfileArg>,
+) -> Result<Box<dyn Source>> {
+    let told = format_arg.map(format);
+    Ok(match from {
+        From::Database(mut url) => {
+            passwords::complete(&mut url, args.source_password_file.as_deref())?;
+            match url.engine {
+                Engine::Postgres => Box::new(postgres_source(*url, args, profile)?),
+                Engine::Mysql => Box::new(sources::MysqlDump::new(
+                    *url,
+                    MysqlOptions {
+                        client: args.client.clone(),
+                        dump_args: args.dump_arg.clone(),
+                        allow_partial: args.allow_partial,
+                    },
+                )?),
+                Engine::Redis => {
+                    return Err(Error::usage(format!(
+                        "`{url}` cannot be read: this version reads no Redis server"
+                    ))
+                    .hint("`cmd:redis-cli --rdb -` carries a snapshot as it is"));
+                }
+            }
+        }
+        From::Path(path) if path.is_dir() => {
+            Box::new(sources::DirectorySource::new(path, DirectoryOptions::default()))
+        }
+        From::Path(path) => Box::new(sources::FileSource::new(path).with_format(told)),
+        From::Stdin => Box::new(sources::FileSource::stdin().with_format(told)),
+        From::Shell(line) => {
+            Box::new(sources::CommandSource::shell(line)?.with_format(told).allow_empty(args.allow_empty))
+        }
+        From::Argv(argv) => {
+            Box::new(sources::CommandSource::argv(argv)?.with_format(told).allow_empty(args.allow_empty))
+        }
+    })
+}
+
+fn postgres_source(
+    url: DatabaseUrl,
+    args: &SourceArgs,
+    profile: Option<ProfileArg>,
+) -> Result<sources::PgDump> {
+    // For a live source pg_dump's own switches know every object; what they leave is rewritten as text.
+    const SWITCHES: &[&str] = &[
+        "--no-owner",
+        "--no-privileges",
+        "--no-tablespaces",
+        "--no-publications",
+        "--no-subscriptions",
+        "--no-security-labels",
+        "--no-table-access-method",
+    ];
+    let custom = args.pg_format == PgFormatArg::Custom;
+    let mut switches = Vec::new();
+    if matches!(profile, Some(ProfileArg::RdsPostgres | ProfileArg::AuroraPostgres)) {
+        switches.extend(SWITCHES.iter().map(|switch| (*switch).to_owned()));
+        if custom {
+            // The comment on an extension, which a managed server refuses, can be left out only with all others.
+            switches.push("--no-comments".to_owned());
+        }
+    }
+    let (client, dump_args) = (args.client.clone(), args.dump_arg.clone());
+    sources::PgDump::new(url, PgOptions { client, dump_args, switches, custom })
+}
+
+fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<Delivery> {
+    let to = To::parse(typed)?;
+    let reserve = args.reserve.as_deref().map(|text| size::parse("--reserve", text)).transpose()?;
+    let (destination, name): (Box<dyn Destination>, String) = match to {
+        To::Stdout => {
+            if args.output.json {
+                return Err(Error::usage("`--json` and the destination `-` both want standard output")
+                    .hint("write the archive to a file, or leave `--json` out"));
+            }
+            (Box::new(StdoutDestination::new()?), String::new())
+        }
+        To::Path(template) => {
+            if reserve.is_some() {
+                return Err(Error::usage("`--reserve` belongs to a pvc:// destination")
+                    .hint("write the destination as pvc:///mount/path"));
+            }
+            let path = file_name(&template, args, from, names)?;
+            (Box::new(FileDestination::new(&path, file_options(args, names))?), path)
+        }
+        To::Volume(template) => {
+            let path = file_name(&template, args, from, names)?;
+            let reserve = reserve.map(|bytes| bytes as u64);
+            (Box::new(PvcDestination::new(&path, file_options(args, names), reserve)?), path)
+        }
+    };
+    let compression = compression(args, &name)?;
+    // Learns of a bad level now, not when the first part begins.
+    compression.effective_level()?;
+    Ok(Delivery {
+        destination,
+        tail: Arc::new(move |_| Ok(compression.encoder()?.into_iter().collect())),
+        compression: compression.codec.name().to_owned(),
+        ending: compression.codec.extension().to_owned(),
+        optional: args.keep_going.iter().any(|optional| optional == typed),
+    })
+}
+
+fn file_options(args: &CopyArgs, names: &Names) -> FileOptions {
+    FileOptions { overwrite: args.overwrite, read_back: args.read_back, ..FileOptions::new(names.id()) }
+}
+
+/// What `--compress` asks for, else what the name's ending says. The two must not contradict each other.
+fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
+    let by_name = Compression::of_file_name(name);
+    let mut compression = match &args.compress {
+        None => by_name,
+        Some(text) => {
+            let asked = Compression::from_str(text)?;
+            if by_name.codec != Codec::None && asked.codec != by_name.codec {
+                return Err(Error::usage(format!(
+                    "`{name}` ends like {}, but `--compress {text}` was asked for",
+                    by_name.codec.name()
+                ))
+                .hint("change the ending, or leave `--compress` out"));
+            }
+            asked
+        }
+    };
+    if let Some(threads) = args.threads {
+        compression = compression.with_threads(threads);
+    }
+    Ok(compression)
+}
+
+/// The archive's path: placeholders filled in, and a name found when the user named only a folder.
+fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
+    let path = names.fill(template)?;
+    if !path.ends_with('/') && !Path::new(&path).is_dir() {
+        return Ok(path);
+    }
+    let codec = match &args.compress {
+        Some(text) => Compression::from_str(text)?.codec,
+        None => Codec::Zstd,
+    };
+    let ending = match from {
+        From::Database(url) if live_format(url, args.source.pg_format) == Format::PostgresCustom => {
+            ".dump".to_owned()
+        }
+        From::Database(_) => format!(".sql{}", codec.extension()),
+        From::Path(source) if source.is_dir() => format!(".tar{}", codec.extension()),
+        _ => {
+            return Err(Error::usage(format!(
+                "`{path}` is a folder, and this source gives the archive no name"
+            ))
+            .hint("name the archive, such as `dump-{date}.sql.zst`"));
+        }
+    };
+    Ok(format!("{}/{}{ending}", path.trim_end_matches('/'), names.default_stem()))
+}
+
+fn dry_run(plan: &pipeline::Plan, json: bool) -> Result<()> {
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    let memory = &plan.memory;
+    if json {
+        let document = serde_json::json!({
+            "type": "plan",
+            "source": plan.source,
+            "destinations": plan.destinations.iter().map(|(endpoint, room)| serde_json::json!({
+                "endpoint": endpoint, "room_bytes": room,
+            })).collect::<Vec<_>>(),
+            "memory": {
+                "budget_bytes": memory.budget,
+                "ceiling_bytes": memory.ceiling(),
+                "overhead_bytes": memory.overhead,
+                "lanes": memory.lanes,
+                "stages_bytes": memory.stages,
+                "edges": memory.edges,
+                "edge_bytes": memory.edge,
+            },
+        });
+        return render::print(&format!("{document}\n"));
+    }
+    let source = &plan.source;
+    render::say(&format!("source: {} ({})", source.endpoint, source.kind));
+    for (what, value) in [("server", &source.server), ("client", &source.client)] {
+        if let Some(value) = value {
+            render::say(&format!("{what}: {value}"));
+        }
+    }
+    if let Some(bytes) = source.expected_bytes {
+        render::say(&format!("size: about {}", size::show(bytes)));
+    }
+    for (fact, value) in &source.facts {
+        render::say(&format!("{fact}: {value}"));
+    }
+    for (endpoint, room) in &plan.destinations {
+        let room = room.map_or_else(String::new, |bytes| format!(", {} free", size::show(bytes)));
+        render::say(&format!("destination: {endpoint}{room}"));
+    }
+    render::say(&format!(
+        "memory: at most {} of {} MiB: {} overhead + {} lane{} × ({} for stages + {} edges × {})",
+        mib(memory.ceiling()),
+        mib(memory.budget),
+        mib(memory.overhead),
+        memory.lanes,
+        if memory.lanes == 1 { "" } else { "s" },
+        mib(memory.stages),
+        memory.edges,
+        mib(memory.edge),
+    ));
+    render::say("dry run: both ends answered, nothing was read or written");
+    Ok(())
+}

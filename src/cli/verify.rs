@@ -1,0 +1,271 @@
+//! `dbferry verify`: reads an archive back and holds it against its manifest, its compression and its format. Needs no source.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline::{
+    Algorithm, Content, Context, Error, Format, Job, Kind, Manifest, PartManifest, Report, Result, Settings,
+    Stage, Steps, Transform, manifest, no_steps,
+};
+use serde_json::json;
+use sources::FileSource;
+use transforms::codec::Decompress;
+use transforms::interpret::{Interpret, Interpretation};
+
+use super::args::VerifyArgs;
+use super::endpoint::From;
+use super::{render, size};
+
+/// Runs the command.
+pub(crate) async fn run(args: VerifyArgs, cx: &Context) -> Result<()> {
+    let memory = size::parse("--memory", &args.memory)?;
+    let From::Path(path) = From::parse(&args.archive)? else {
+        return Err(Error::usage(format!("`{}` is no archive", args.archive))
+            .hint("verify takes the path of an archive, its directory or its manifest"));
+    };
+    let mut checked = Vec::new();
+    if args.without_manifest {
+        let report = read(&path, grammar(None, true, memory), &[Algorithm::Blake3], memory, cx)
+            .await
+            .map_err(damaged)?;
+        checked.push(Checked::new(shown(&path), &report, false));
+    } else {
+        let (manifest, root) = find(&path, args.manifest.as_deref())?;
+        if manifest.parts.is_empty() {
+            return Err(Error::mismatch("the manifest lists no part").with("manifest", shown(&root.manifest)));
+        }
+        for part in &manifest.parts {
+            let file = root.part(part)?;
+            checked.push(check(&file, part, memory, cx).await?);
+        }
+    }
+    if args.output.json {
+        let parts: Vec<_> = checked.iter().map(Checked::json).collect();
+        let document =
+            json!({ "type": "verified", "exit_code": 0, "manifest": !args.without_manifest, "parts": parts });
+        return render::print(&format!("{document}\n"));
+    }
+    if args.output.talks() {
+        for part in &checked {
+            part.say();
+        }
+        let what = if args.without_manifest { "whole, as far as a file alone can tell" } else { "verified" };
+        render::say(&format!("{what}: {}", args.archive));
+    }
+    Ok(())
+}
+
+/// Where an archive's files are.
+struct Root {
+    manifest: PathBuf,
+    /// The file of an archive that is one stream.
+    stream: Option<PathBuf>,
+    folder: PathBuf,
+}
+
+impl Root {
+    fn part(&self, part: &PartManifest) -> Result<PathBuf> {
+        if let Some(stream) = &self.stream {
+            return Ok(stream.clone());
+        }
+        let relative = Path::new(&part.path);
+        let plain = relative.components().all(|c| matches!(c, Component::Normal(_)));
+        if !plain || part.path.is_empty() {
+            return Err(
+                Error::mismatch("the manifest names a part outside its archive").with("part", &part.path)
+            );
+        }
+        Ok(self.folder.join(relative))
+    }
+}
+
+/// The manifest of an archive that is named by its file, its directory or its manifest.
+fn find(path: &Path, told: Option<&Path>) -> Result<(Manifest, Root)> {
+    let text = path.to_string_lossy();
+    let (manifest_path, stream) = if path.is_dir() {
+        (path.join(manifest::IN_DIRECTORY), None)
+    } else if path.file_name().is_some_and(|name| name == manifest::IN_DIRECTORY) {
+        (path.to_owned(), None)
+    } else if let Some(stream) = text.strip_suffix(manifest::ENDING) {
+        (path.to_owned(), Some(PathBuf::from(stream)))
+    } else {
+        (PathBuf::from(format!("{text}{}", manifest::ENDING)), Some(path.to_owned()))
+    };
+    let manifest_path = told.map_or(manifest_path, Path::to_owned);
+    let json = std::fs::read(&manifest_path).map_err(|e| {
+        let missing = e.kind() == std::io::ErrorKind::NotFound;
+        let error = if missing {
+            Error::mismatch("there is no manifest, so there is no archive")
+        } else {
+            Error::source("cannot read the manifest")
+        };
+        let error = error.with("manifest", shown(&manifest_path)).caused_by(e);
+        if missing && path.is_file() {
+            error
+                .hint("a manifest that was moved: --manifest FILE")
+                .hint("a file that never had one: --without-manifest checks compression, grammar and trailer")
+        } else {
+            error
+        }
+    })?;
+    let parsed = Manifest::parse(&json)?;
+    let folder = manifest_path.parent().unwrap_or(Path::new("")).to_owned();
+    let stream = if parsed.parts.len() == 1 { stream } else { None };
+    Ok((parsed, Root { manifest: manifest_path, stream, folder }))
+}
+
+async fn check(file: &Path, part: &PartManifest, memory: usize, cx: &Context) -> Result<Checked> {
+    let length = std::fs::metadata(file)
+        .map_err(|e| {
+            Error::mismatch("a part of the archive is missing").with("part", shown(file)).caused_by(e)
+        })?
+        .len();
+    if length != part.stored.bytes {
+        return Err(Error::mismatch("a part of the archive has another length than its manifest says")
+            .with("part", shown(file))
+            .with("promised", part.stored.bytes)
+            .with("found", length));
+    }
+    let trailer =
+        part.transforms.iter().all(|t| t.settings.get("trailer").is_none_or(|rule| rule != "waived"));
+    let steps = if part.format == Format::Opaque && part.compression == "none" {
+        no_steps()
+    } else {
+        grammar(Some(part.format), trailer, memory)
+    };
+    let digests: Vec<Algorithm> = part.stored.digests.keys().filter_map(|name| name.parse().ok()).collect();
+    match read(file, steps, &digests, memory, cx).await {
+        Ok(report) => {
+            let found = &report.parts[0];
+            compare(file, "stored", &part.stored, &found.source)?;
+            compare(file, "raw", &part.raw, &found.raw)?;
+            Ok(Checked::new(shown(file), &report, true))
+        }
+        Err(error) if error.is_consequence() => Err(error),
+        // The digest tells more than the place where the decoder stumbled; and if it agrees, the archive was made so.
+        Err(error) => {
+            let stored = read(file, no_steps(), &digests, memory, cx).await?;
+            compare(file, "stored", &part.stored, &stored.parts[0].source)
+                .map_err(|difference| difference.also(error.to_string()))?;
+            Err(damaged(error)
+                .with("part", shown(file))
+                .hint("the stored bytes are the ones that were written: the archive was made this way"))
+        }
+    }
+}
+
+fn compare(file: &Path, which: &str, promised: &Content, found: &Content) -> Result<()> {
+    match promised.difference(found) {
+        None => Ok(()),
+        Some(difference) => {
+            Err(Error::mismatch(format!("the {which} bytes are not those of the manifest: {difference}"))
+                .with("part", shown(file)))
+        }
+    }
+}
+
+/// Whatever is wrong with a file that should be an archive is a mismatch.
+fn damaged(error: Error) -> Error {
+    if error.stage() == Stage::Source || error.stage() == Stage::Transform {
+        error.at(Stage::Verify).of_kind(Kind::Mismatch)
+    } else {
+        error
+    }
+}
+
+fn grammar(format: Option<Format>, require_trailer: bool, memory: usize) -> Steps {
+    Arc::new(move |_| {
+        let mut wanted = Interpretation { format, ..Interpretation::default() };
+        wanted.mysql.require_trailer = require_trailer;
+        wanted.postgres.require_trailer = require_trailer;
+        Ok(vec![
+            Box::new(Decompress::detect().within(memory)) as Box<dyn Transform>,
+            Box::new(Interpret::new(wanted)),
+        ])
+    })
+}
+
+async fn read(
+    file: &Path,
+    steps: Steps,
+    digests: &[Algorithm],
+    memory: usize,
+    cx: &Context,
+) -> Result<Report> {
+    let job = Job {
+        id: "verify".to_owned(),
+        source: Box::new(FileSource::new(file)),
+        steps,
+        deliveries: Vec::new(),
+        settings: Settings { memory, digests: digests.to_vec(), ..Settings::default() },
+    };
+    pipeline::run(job, cx).await
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// What was checked of one part.
+struct Checked {
+    part: String,
+    format: Format,
+    stored: Content,
+    raw: Content,
+    against_manifest: bool,
+    counts: Vec<(String, u64)>,
+}
+
+impl Checked {
+    fn new(part: String, report: &Report, against_manifest: bool) -> Self {
+        let found = &report.parts[0];
+        let counts =
+            found.transforms.iter().flat_map(|t| t.counts.iter().map(|(k, v)| (k.clone(), *v))).collect();
+        Self {
+            part,
+            format: found.format,
+            stored: found.source.clone(),
+            raw: found.raw.clone(),
+            against_manifest,
+            counts,
+        }
+    }
+
+    fn say(&self) {
+        let digests = |content: &Content| {
+            let names: Vec<_> = content.digests.keys().map(String::as_str).collect();
+            if self.against_manifest {
+                format!("{} agree", names.join(" and "))
+            } else {
+                "nothing to compare with".to_owned()
+            }
+        };
+        render::say(&format!("part: {}", self.part));
+        render::say(&format!(
+            "  stored: {}, length and {}",
+            size::show(self.stored.bytes),
+            digests(&self.stored)
+        ));
+        render::say(&format!("  raw: {}, length and {}", size::show(self.raw.bytes), digests(&self.raw)));
+        let grammar = match self.format {
+            Format::Opaque => "content of unknown kind, carried as it is".to_owned(),
+            Format::Rdb => "Redis snapshot, its grammar is not checked".to_owned(),
+            format => format!("{format}, grammar and trailer are whole"),
+        };
+        render::say(&format!("  content: {grammar}"));
+        let counts: Vec<_> = self.counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        if !counts.is_empty() {
+            render::say(&format!("  counted: {}", counts.join(", ")));
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "part": self.part,
+            "format": self.format,
+            "stored": self.stored,
+            "raw": self.raw,
+            "counts": self.counts.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! `dbferry`: carries databases out of a cluster.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

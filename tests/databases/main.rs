@@ -1,0 +1,20 @@
+//! The built program against real servers: what arrives is what was there, and what fails leaves nothing.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod carry;
+mod cut;
+mod refused;
+mod secrets;
+mod tool;
+
+use std::process::ExitCode;
+
+use test_servers::Trials;
+
+fn main() -> ExitCode {
+    let trials = carry::trials(Trials::new());
+    let trials = cut::trials(trials);
+    let trials = refused::trials(trials);
+    secrets::trials(trials).run()
+}
