@@ -75,6 +75,7 @@ pub struct Receipt {
 /// - Parts are then opened, several at once when the job allows. A part that was committed is durable, but the archive does not exist yet.
 /// - Exactly one of `publish` and `abandon` follows, after every sink is committed, aborted or dropped. `publish` makes the archive exist: data under its final
 ///   name, then the manifest, last, in one atomic step. What was there before stays whole until then. A failed `publish` leaves no archive that is not whole.
+///   A cancellation does not drop it: it ends by itself, or is given up, with the outcome unknown, half a minute later.
 /// - `abandon` removes what the run left behind, and so does dropping, as far as that is possible without waiting.
 #[async_trait]
 pub trait Destination: Send + Sync {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::carry::{Branch, CLEANUP_GRACE, Carry, FirstCause};
 use crate::context::{Context, Event, Progress};
 use crate::destination::{Destination, PartHeader};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::job::{Delivery, DeliveryReport, Job, PartReport, Plan, Report, Settings, Steps};
 use crate::manifest::{self, Manifest, PartManifest};
 use crate::plan::MemoryPlan;
@@ -180,6 +180,11 @@ impl Prepared {
             // Every destination was optional and every one failed: that is no success.
             return Err(deliveries.swap_remove(0).outcome.err().unwrap_or_else(Error::cancelled));
         }
+        if cx.cancellation().is_cancelled() {
+            cx.warn(
+                "the run was told to stop when it was already publishing: the archive exists and is whole",
+            );
+        }
         let warnings = cx.warnings();
         let elapsed = self.began.elapsed();
         Ok(Report { id: self.id, source, parts, deliveries, warnings, stages, elapsed })
@@ -344,11 +349,22 @@ fn seconds(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 
+/// Once begun, a publication is not dropped: half-way through, nobody could say whether the archive exists. A cancellation that comes
+/// meanwhile is too late, and only a destination that hangs after it is given up.
 async fn publish(way: &mut DeliveryState, manifest: &Manifest, cx: &Context) -> Result<()> {
-    let destination = way.destination()?;
+    let cancelled = cx.cancellation();
+    if cancelled.is_cancelled() {
+        return Err(Error::cancelled());
+    }
+    let overdue = async {
+        cancelled.cancelled().await;
+        tokio::time::sleep(CLEANUP_GRACE).await;
+    };
     tokio::select! {
-        result = destination.publish(manifest, cx) => result,
-        () = cx.cancellation().cancelled() => Err(Error::cancelled()),
+        result = way.destination()?.publish(manifest, cx) => result,
+        () = overdue => Err(Error::sink("the destination did not say whether the archive exists, and was given up")
+            .of_kind(Kind::OutcomeUnknown)
+            .hint("look at the destination: `dbferry verify` tells whether the archive is there and whole")),
     }
 }
 

@@ -297,6 +297,41 @@ async fn cancelled_at_any_moment_nothing_is_visible_that_is_not_whole() {
     assert!(finished < 60, "no cancellation came early enough to test anything");
 }
 
+/// A publication that was begun is brought to its end: what is then said of the archive must be true.
+#[tokio::test]
+async fn cancelled_while_publishing_the_word_is_the_truth() {
+    let late = Duration::from_millis(100);
+    for action in [Action::LateAnswer(late), Action::Delay(late)] {
+        for several in [false, true] {
+            let (first, second) = (MemoryStore::new(), MemoryStore::new());
+            let faulty = FaultyDestination::new(first.destination()).at(Step::Publish, 0, action);
+            let calls = faulty.calls();
+            let mut deliveries = vec![delivery(faulty)];
+            if several {
+                deliveries.push(delivery(second.destination()));
+            }
+            let cancel = CancellationToken::new();
+            let cx = Context::new(cancel.clone(), Arc::new(Silent));
+            tokio::spawn(async move {
+                while calls.of(Step::Publish) == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                cancel.cancel();
+            });
+            let result = within(pipeline::run(job(TestSource::of("whole"), deliveries), &cx)).await;
+            assert_eq!(first.part("").unwrap(), b"whole");
+            assert_eq!((second.view(), second.litter()), (View::default(), Vec::new()));
+            if several {
+                let error = result.unwrap_err();
+                assert!(error.is_consequence(), "{error:?}");
+                assert!(error.afterwards()[0].contains("already published"), "{error:?}");
+            } else {
+                assert!(result.unwrap().warnings[0].contains("exists and is whole"));
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn parts_keep_their_phases_and_come_in_the_order_they_began() {
     for jobs in [1, 3, 8] {

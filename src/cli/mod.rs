@@ -90,10 +90,12 @@ fn in_runtime(output: &OutputArgs, command: impl AsyncFnOnce(&Context) -> Result
 
 fn interrupted(number: i32, error: &Error) -> Error {
     let name = if number == 2 { "SIGINT" } else { "SIGTERM" };
+    // Of several destinations, some may have been published before the signal; the lines behind say which.
+    let published = if error.afterwards().is_empty() { "nothing" } else { "nothing more" };
     let mut interrupted = Error::new(
         Stage::Setup,
         Kind::Interrupted(number),
-        format!("{name}: stopped, nothing was published, staged files are removed"),
+        format!("{name}: stopped, {published} was published, staged files are removed"),
     );
     for also in error.afterwards() {
         interrupted = interrupted.also(also.clone());

@@ -13,21 +13,36 @@ fn signal(child: &Child, name: &str) {
     Command::new("kill").args([name, &pid]).stderr(Stdio::null()).status().unwrap();
 }
 
-/// What is visible is whole, and nothing is left over but what is hidden and marked as staged.
-fn nothing_half_done(place: &Place, archive: &str, litter_allowed: bool) -> bool {
+/// What a run may leave behind in its folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Litter {
+    /// Nothing.
+    None,
+    /// What was moved aside by a run that was killed while it replaced an archive: a person must look at it.
+    Replaced,
+    /// That, and what a killed run had staged.
+    Staged,
+}
+
+/// What is visible is whole, and nothing is left over but what is hidden and marked as staged or replaced.
+fn nothing_half_done(place: &Place, archive: &str, litter: Litter) -> bool {
     let names = place.names();
     let exists = names.contains(&format!("{archive}.manifest.json"));
     if exists {
         place.run(&["verify", archive]).expect(0);
+    } else if names.iter().any(|name| name == archive) {
+        // Killed in the middle of a replacement: data without a manifest is no archive, and still not half of anything.
+        assert!(litter == Litter::Staged, "{archive} is visible without its manifest");
+        place.run(&["verify", archive]).expect(6);
+        place.run(&["verify", archive, "--without-manifest"]).expect(0);
+        assert!(names.iter().any(|name| name.ends_with(".manifest.old")), "{names:?}");
     }
     for name in &names {
         let ours = name == archive || *name == format!("{archive}.manifest.json");
-        assert!(!ours || exists, "{name} is visible without its manifest");
-        let staged = name.starts_with('.') && name.contains(archive) && name.contains("partial");
-        assert!(
-            ours || ["a.sql", "gen"].contains(&name.as_str()) || (litter_allowed && staged),
-            "left over: {name}"
-        );
+        let hidden = name.starts_with('.') && name.contains(archive);
+        let staged = hidden && name.contains("partial") && litter == Litter::Staged;
+        let replaced = hidden && name.ends_with(".old") && litter != Litter::None;
+        assert!(ours || ["a.sql", "gen"].contains(&name.as_str()) || staged || replaced, "left over: {name}");
     }
     exists
 }
@@ -52,13 +67,13 @@ fn sigterm_and_sigint_at_any_moment_leave_nothing_half_done() {
         std::thread::sleep(Duration::from_millis(n * 8));
         signal(&child, name);
         let ended = Ended::of(&child.wait_with_output().unwrap());
-        let exists = nothing_half_done(&place, "out.sql.zst", false);
+        let exists = nothing_half_done(&place, "out.sql.zst", Litter::None);
         if ended.code == 0 {
             finished += 1;
             assert!(exists);
         } else if ended.code == -1 {
-            // Before the handler was there the signal's own default applies.
-            assert!(n < 10 && !exists, "{ended:?}");
+            // Before the handler was there the signal's own default applies; how long that is depends on the machine.
+            assert!(!exists, "{ended:?}");
         } else {
             assert_eq!(ended.code, code, "{ended:?}");
             assert!(ended.err.contains(&name[1..]) && !exists, "{ended:?}");
@@ -88,12 +103,12 @@ fn kill_9_at_any_moment_leaves_nothing_visible_that_is_not_whole() {
         std::thread::sleep(Duration::from_millis(n * 8));
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
-        nothing_half_done(&place, "out.sql.gz", true);
+        nothing_half_done(&place, "out.sql.gz", Litter::Staged);
     }
     assert!(killed > 5, "{killed}");
-    // The next run to the same target clears up.
+    // The next run to the same target clears up what was staged.
     place.run(&["copy", "a.sql", "out.sql.gz", "--overwrite"]).expect(0);
-    nothing_half_done(&place, "out.sql.gz", false);
+    nothing_half_done(&place, "out.sql.gz", Litter::Replaced);
 }
 
 #[test]

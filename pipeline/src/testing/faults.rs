@@ -43,6 +43,8 @@ pub enum Action {
     Hang,
     /// The call is late by this much.
     Delay(Duration),
+    /// The call is made at once, and its answer is late by this much.
+    LateAnswer(Duration),
     /// The call panics.
     Panic,
 }
@@ -96,17 +98,24 @@ struct Plan {
 }
 
 impl Plan {
-    async fn pass(&self, step: Step) -> Result<()> {
+    /// Makes the call unless a fault stands in its way.
+    async fn call<T>(&self, step: Step, inner: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut late = Duration::ZERO;
         let call = self.calls.next(step);
         for fault in self.faults.iter().filter(|fault| fault.step == step && fault.calls.contains(&call)) {
             match fault.action {
                 Action::Fail => return Err(Error::sink(format!("{step:?} {call} fails as the test asked"))),
                 Action::Hang => std::future::pending().await,
                 Action::Delay(time) => tokio::time::sleep(time).await,
+                Action::LateAnswer(time) => late = time,
                 Action::Panic => panic!("{step:?} {call} panics as the test asked"),
             }
         }
-        Ok(())
+        let result = inner.await;
+        if !late.is_zero() {
+            tokio::time::sleep(late).await;
+        }
+        result
     }
 }
 
@@ -151,24 +160,20 @@ impl Destination for FaultyDestination {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<Option<u64>> {
-        self.plan.pass(Step::Probe).await?;
-        self.inner.probe(cx).await
+        self.plan.call(Step::Probe, self.inner.probe(cx)).await
     }
 
     async fn open(&self, part: &PartHeader, cx: &Context) -> Result<Box<dyn Sink>> {
-        self.plan.pass(Step::Open).await?;
-        let inner = self.inner.open(part, cx).await?;
+        let inner = self.plan.call(Step::Open, self.inner.open(part, cx)).await?;
         Ok(Box::new(FaultySink { inner, plan: Arc::clone(&self.plan) }))
     }
 
     async fn publish(&mut self, manifest: &Manifest, cx: &Context) -> Result<()> {
-        self.plan.pass(Step::Publish).await?;
-        self.inner.publish(manifest, cx).await
+        self.plan.call(Step::Publish, self.inner.publish(manifest, cx)).await
     }
 
     async fn abandon(&mut self) -> Result<()> {
-        self.plan.pass(Step::Abandon).await?;
-        self.inner.abandon().await
+        self.plan.call(Step::Abandon, self.inner.abandon()).await
     }
 }
 
@@ -180,20 +185,17 @@ struct FaultySink {
 #[async_trait]
 impl Sink for FaultySink {
     async fn write(&mut self, data: Bytes) -> Result<()> {
-        self.plan.pass(Step::Write).await?;
         let length = data.len() as u64;
-        self.inner.write(data).await?;
+        self.plan.call(Step::Write, self.inner.write(data)).await?;
         self.plan.calls.bytes.fetch_add(length, SeqCst);
         Ok(())
     }
 
     async fn commit(self: Box<Self>, content: &Content) -> Result<Receipt> {
-        self.plan.pass(Step::Commit).await?;
-        self.inner.commit(content).await
+        self.plan.call(Step::Commit, self.inner.commit(content)).await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
-        self.plan.pass(Step::Abort).await?;
-        self.inner.abort().await
+        self.plan.call(Step::Abort, self.inner.abort()).await
     }
 }
