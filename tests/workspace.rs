@@ -25,9 +25,11 @@ fn the_arrows_point_one_way() {
     let allowed = BTreeMap::from([
         ("dbferry-formats", &[][..]),
         ("dbferry-pipeline", &[]),
-        ("dbferry-sources", &["dbferry-pipeline", "dbferry-formats"]),
+        ("dbferry-connections", &["dbferry-pipeline"]),
+        ("dbferry-audit", &["dbferry-pipeline", "dbferry-connections"]),
+        ("dbferry-sources", &["dbferry-pipeline", "dbferry-formats", "dbferry-connections"]),
         ("dbferry-transforms", &["dbferry-pipeline", "dbferry-formats"]),
-        ("dbferry-sinks", &["dbferry-pipeline", "dbferry-formats"]),
+        ("dbferry-sinks", &["dbferry-pipeline", "dbferry-formats", "dbferry-connections"]),
     ]);
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();

@@ -14,7 +14,6 @@ mod programs;
 #[cfg(test)]
 mod testing;
 mod thread;
-mod trust;
 
 pub use child::kill_children;
 pub use command::CommandSource;

@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::{child, whole};
 
 mod client;
-mod connect;
+
 mod grants;
 mod inspect;
 #[cfg(test)]
@@ -70,7 +70,7 @@ impl Source for MysqlDump {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
-        let mut connection = connect::connect(&self.url).await?;
+        let mut connection = connections::mysql::connect(&self.url).await?;
         let found = inspect::inspect(&mut connection, &self.url, &self.options, cx).await;
         // A goodbye that fails changes nothing about what was found.
         connection.disconnect().await.ok();

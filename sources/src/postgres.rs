@@ -15,13 +15,13 @@ use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, 
 use rustix::fs::{MemfdFlags, Mode};
 use tokio::process::Command;
 
-use crate::{child, trust, whole};
+use crate::{child, whole};
+use connections::trust;
 
 mod client;
-mod connect;
+mod inspect;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 /// How a PostgreSQL server is dumped.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ impl Source for PgDump {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
-        let server = connect::inspect(&self.url).await?;
+        let server = inspect::inspect(&self.url).await?;
         let program = if self.url.databases.is_empty() { "pg_dumpall" } else { "pg_dump" };
         let client = client::find(program, self.options.client.as_deref(), &server).await?;
         let mut arguments = client::arguments(&self.url, &self.options);

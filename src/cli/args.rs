@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Show what is inside an archive or a source: tables, rows, sizes, definers, owners, extensions
     Inspect(InspectArgs),
+    /// Say whether two databases hold the same: objects, rows, values. Changes nothing
+    Compare(CompareArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -237,6 +239,37 @@ pub(crate) struct InspectArgs {
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The one database, such as mysql://user@host/db or postgres://user@host/db
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+
+    /// The other database, of the same family
+    #[arg(value_name = "DEST")]
+    pub(crate) dest: String,
+
+    /// Tables that are read at once
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) jobs: usize,
+
+    /// Rows to show of a table that differs
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) show: usize,
+
+    /// File whose first line is the source's password
+    #[arg(long, value_name = "FILE", env = "DBFERRY_SOURCE_PASSWORD_FILE")]
+    pub(crate) source_password_file: Option<PathBuf>,
+
+    /// File whose first line is the destination's password
+    #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE")]
+    pub(crate) dest_password_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,

@@ -1,6 +1,7 @@
 //! The command line: what was typed, what was meant, and what is shown.
 
 mod args;
+mod compare;
 mod copy;
 mod endpoint;
 mod inspect;
@@ -12,6 +13,7 @@ mod signals;
 mod size;
 mod verify;
 
+use std::cell::Cell;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -36,6 +38,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Copy(args) => in_runtime(&args.output.clone(), async |cx| copy::run(*args, cx).await),
         Command::Verify(args) => in_runtime(&args.output.clone(), async |cx| verify::run(args, cx).await),
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
+        Command::Compare(args) => {
+            let equal = Cell::new(true);
+            let code = in_runtime(&args.output.clone(), async |cx| {
+                equal.set(compare::run(args, cx).await?);
+                Ok(())
+            });
+            // What differs is an answer, and was given: there is no error to print beside it.
+            if equal.get() { code } else { ExitCode::from(6) }
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dbferry", &mut script);

@@ -34,7 +34,7 @@ fn first_line(path: &Path) -> Result<Secret> {
     let text = fs::read_to_string(path).map_err(|e| {
         Error::usage("cannot read the password file")
             .with("file", path.display())
-            .hint("--source-password-file names a file whose first line is the password")
+            .hint("--source-password-file and --dest-password-file name a file whose first line is the password")
             .caused_by(e)
     })?;
     Ok(Secret::new(text.lines().next().unwrap_or_default()))

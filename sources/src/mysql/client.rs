@@ -7,7 +7,8 @@ use pipeline::endpoint::{Address, DatabaseUrl, Secret, TlsMode};
 use pipeline::{Error, Result};
 
 use super::inspect::Server;
-use crate::{programs, trust};
+use crate::programs;
+use connections::trust;
 
 /// A dump client that is installed.
 #[derive(Debug)]

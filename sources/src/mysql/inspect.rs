@@ -10,8 +10,8 @@ use pipeline::{Context, Error, Result};
 
 use super::MysqlOptions;
 use super::client::turned_off;
-use super::connect::from_server;
 use super::grants::Grants;
+use connections::mysql::from_server;
 
 /// What the plan needs to know.
 #[derive(Debug, Default)]

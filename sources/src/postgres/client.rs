@@ -7,7 +7,7 @@ use pipeline::endpoint::{Address, DatabaseUrl, Secret};
 use pipeline::{Error, Result};
 
 use super::PgOptions;
-use super::connect::Server;
+use super::inspect::Server;
 use crate::programs;
 
 /// A client that is installed.

@@ -12,8 +12,8 @@ fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn server(major: u32) -> connect::Server {
-    connect::Server { major, version: format!("PostgreSQL {major}.1"), bytes: None, facts: BTreeMap::new() }
+fn server(major: u32) -> inspect::Server {
+    inspect::Server { major, version: format!("PostgreSQL {major}.1"), bytes: None, facts: BTreeMap::new() }
 }
 
 /// A stand-in for a client of some version.

@@ -1,4 +1,4 @@
-//! Opens the connection that looks around, and says in one line what is wrong when that fails.
+//! Opens connections to MySQL and MariaDB, and says in one line what is wrong when that fails.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::trust;
 /// Unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-pub(super) async fn connect(url: &DatabaseUrl) -> Result<Conn> {
+/// Connects as the URL says, without a default database.
+pub async fn connect(url: &DatabaseUrl) -> Result<Conn> {
     let mode = if url.socket().is_some() { TlsMode::Disable } else { url.tls_mode() };
     let encrypted = mode != TlsMode::Disable;
     match open(url, encrypted, None).await {
@@ -188,7 +189,8 @@ fn from_io(url: &DatabaseUrl, error: &std::io::Error) -> Error {
     }
 }
 
-pub(super) fn from_server(url: &DatabaseUrl, code: u16, message: &str) -> Error {
+/// What an error of the server means to the user while connecting, as an error of the source.
+pub fn from_server(url: &DatabaseUrl, code: u16, message: &str) -> Error {
     let user = url.user.as_deref().unwrap_or_default();
     match code {
         1045 | 1698 | 1862 if url.password.is_none() => {

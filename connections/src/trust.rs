@@ -14,7 +14,7 @@ const PEM: &[u8] = b"-----BEGIN ";
 
 /// The PEM file of authorities for a verifying mode; `None` when nothing is verified. The clients need a file, and what looks
 /// beforehand must judge by the same one.
-pub(crate) fn roots(tls: &Tls, mode: TlsMode) -> Result<Option<PathBuf>> {
+pub fn roots(tls: &Tls, mode: TlsMode) -> Result<Option<PathBuf>> {
     if let Some(path) = &tls.root_cert {
         let hint = "sslrootcert= (ssl-ca= for MySQL) names a PEM file with the authorities to trust";
         let Ok(text) = std::fs::read(path) else {

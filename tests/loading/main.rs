@@ -1,0 +1,16 @@
+//! Two databases: what is compared, loaded and refused. Real servers on both sides.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod compare;
+#[path = "../databases/tool.rs"]
+#[allow(dead_code, reason = "shared with the tests of archives, which use more of it")]
+mod tool;
+
+use std::process::ExitCode;
+
+use test_servers::Trials;
+
+fn main() -> ExitCode {
+    compare::trials(Trials::new()).run()
+}
