@@ -3,12 +3,13 @@
 //! The input is cut into blocks of [`BLOCK`] bytes wherever the pieces may end. Each block becomes raw deflate that ends on a byte
 //! boundary (sync flush), so that the results can be put one behind the other; the last one carries the final-block mark. A block starts
 //! with the 32 KiB before it as its dictionary, which keeps the size within 0.1 % of one continuous stream. The parts' CRC-32s are
-//! combined, so the input is read once, where it is hot. Reference: RFC 1951, RFC 1952.
+//! combined, so the input is read once, where it is hot. Levels 1 and 2 are our own deflate, the others that of zlib-rs. Reference: RFC 1951, RFC 1952.
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use pipeline::{Error, Output, Result, Transform, TransformReport};
 
+use super::deflate::Deflate;
 use super::pool::Pool;
 
 /// Bytes of input per job. Small enough that job, dictionary and tables stay in a core's L2 cache, large enough that
@@ -58,9 +59,8 @@ pub(super) struct Gzip {
 impl Gzip {
     /// `level` is 1 to 9.
     pub(super) fn new(level: i32, threads: usize) -> Result<Self> {
-        let deflate = Compression::new(level.unsigned_abs());
         let pool = Pool::new("gzip", threads, || {
-            let mut worker = Worker { level: deflate, out: Vec::new() };
+            let mut worker = Worker::new(level);
             move |job| worker.run(job)
         })?;
         Ok(Self {
@@ -168,20 +168,41 @@ const fn bound(length: usize) -> usize {
     length + length / 8 + 1024
 }
 
-struct Worker {
-    level: Compression,
-    out: Vec<u8>,
+/// How one thread deflates.
+enum Worker {
+    Fast(Box<Deflate>),
+    Library(Library),
 }
 
 impl Worker {
+    fn new(level: i32) -> Self {
+        match level {
+            ..=1 => Self::Fast(Box::new(Deflate::new(false))),
+            2 => Self::Fast(Box::new(Deflate::new(true))),
+            _ => Self::Library(Library { level: Compression::new(level.unsigned_abs()), out: Vec::new() }),
+        }
+    }
+
     fn run(&mut self, job: Job) -> Done {
         let (dictionary, block) = job.buffer.split_at(job.dictionary);
         let mut crc = crc32fast::Hasher::new();
         crc.update(block);
-        let deflated = self.deflate(dictionary, block, job.last, bound(block.len()));
+        let deflated = match self {
+            // Exactly as long as it is, as below.
+            Self::Fast(state) => Ok(Bytes::copy_from_slice(state.run(&job.buffer, job.dictionary, job.last))),
+            Self::Library(state) => state.deflate(dictionary, block, job.last, bound(block.len())),
+        };
         Done { deflated, crc, buffer: job.buffer }
     }
+}
 
+/// Deflate as zlib-rs has it.
+struct Library {
+    level: Compression,
+    out: Vec<u8>,
+}
+
+impl Library {
     /// `room` is how much output to expect; a wrong guess costs time, not bytes.
     fn deflate(&mut self, dictionary: &[u8], block: &[u8], last: bool, room: usize) -> Result<Bytes> {
         let failed = |cause| Error::transform("gzip compression failed").caused_by(cause);
@@ -250,7 +271,7 @@ mod tests {
         let block: Vec<u8> =
             (0..100_000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
         for room in [0, 1, 5, 6, 7, 100, 50_000, bound(block.len())] {
-            let mut worker = Worker { level: Compression::new(1), out: Vec::new() };
+            let mut worker = Library { level: Compression::new(1), out: Vec::new() };
             let mut deflated = worker.deflate(&[], &block, false, room).unwrap().to_vec();
             deflated.extend(worker.deflate(&block[block.len() - WINDOW..], &block, true, room).unwrap());
             let mut plain = Vec::with_capacity(2 * block.len() + 1);

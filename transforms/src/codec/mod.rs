@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod decompress;
+mod deflate;
 mod gzip;
 mod pool;
 mod spec;

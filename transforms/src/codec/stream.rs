@@ -27,13 +27,21 @@ pub(super) struct Stream<E> {
     written: u64,
 }
 
+/// Base-2 logarithms of the hash and the chain table at level 3, each half of libzstd's own choice. Those do not stay in a core's L2 cache of half a
+/// megabyte beside the text: with these, 100 MB of dump text took 0.67 of the time and was 0.2 % smaller; a tree of packed files 0.95 of the
+/// time and 0.4 % larger; a program 1.0 and 2 % larger.
+const TABLES: (u32, u32) = (16, 15);
+
 /// One zstd frame with a checksum of its content, compressed by `threads` workers.
 pub(super) fn zstd(level: i32, threads: usize) -> Stream<ZstdEncoder> {
     // At least one worker even for one thread: without any, libzstd takes another path whose output differs.
     let workers = u32::try_from(threads).unwrap_or(u32::MAX).clamp(1, 200);
     let job = u32::try_from(JOB).unwrap_or(u32::MAX);
-    let parameters =
-        [CParameter::checksum_flag(true), CParameter::nb_workers(workers), CParameter::job_size(job)];
+    let mut parameters =
+        vec![CParameter::checksum_flag(true), CParameter::nb_workers(workers), CParameter::job_size(job)];
+    if level == 3 {
+        parameters.extend([CParameter::hash_log(TABLES.0), CParameter::chain_log(TABLES.1)]);
+    }
     Stream {
         name: "zstd",
         encoder: ZstdEncoder::new_with_params(level, &parameters),
@@ -119,7 +127,7 @@ fn zstd_memory(level: i32, workers: usize) -> usize {
     // Base-2 logarithms of window, chain table and hash table by level, and of how much of the window a job repeats from the one before it.
     let (window, chain, hash, overlap) = match level {
         ..=2 => (20, 15, 16, 3),
-        3 => (21, 16, 17, 3),
+        3 => (21, TABLES.1, TABLES.0, 3),
         4..=6 => (21, 18, 19, 3),
         7..=8 => (21, 19, 20, 2),
         9..=11 => (22, 21, 22, 2),
