@@ -74,6 +74,7 @@ impl Table<'_> {
     /// Options of a table, of `ALTER TABLE` or of a partition, at any depth.
     pub(super) fn options(&mut self, mut cursor: Cursor<'_>) {
         let text = cursor.text();
+        // `None` as long as nothing stands there that is kept.
         let mut before: Option<Token> = None;
         while let Some(token) = cursor.next() {
             if token.kind == Kind::Word {
@@ -81,40 +82,43 @@ impl Table<'_> {
                 if token.is_any(text, &["SELECT", "AS"]) {
                     return;
                 }
-                self.option(token, before, &mut cursor);
+                if self.option(token, before, &mut cursor) && before.is_none() {
+                    continue;
+                }
             }
             before = Some(token);
         }
     }
 
-    fn option(&mut self, token: Token, before: Option<Token>, cursor: &mut Cursor<'_>) {
+    /// True when the option was taken out.
+    fn option(&mut self, token: Token, before: Option<Token>, cursor: &mut Cursor<'_>) -> bool {
         let text = cursor.text();
         let is = |keyword| token.is(text, keyword);
         let assigned = cursor.clone().accept_byte(b'=').is_some();
         if before.is_some_and(|before| before.is_any(text, &["PARTITION", "SUBPARTITION", "COLUMN"])) {
             // A name.
         } else if (is("ENGINE") && (assigned || !self.altering)) || (is("TYPE") && assigned) {
-            let Some(engine) = value(cursor) else { return };
+            let Some(engine) = value(cursor) else { return false };
             self.engine(engine, cursor);
         } else if is("ROW_FORMAT") && (assigned || !self.altering) {
-            let Some(format) = value(cursor) else { return };
+            let Some(format) = value(cursor) else { return false };
             let refused = !format.is_any(text, &ROW_FORMATS)
                 || (self.profile == Profile::AuroraMysql && format.is(text, "COMPRESSED"));
             if refused {
-                self.drop(token, before, cursor, "row-format-dropped");
+                return self.drop(token, before, cursor, "row-format-dropped");
             }
         } else if is("KEY_BLOCK_SIZE") && assigned && self.profile == Profile::AuroraMysql {
             if value(cursor).is_some() {
-                self.drop(token, before, cursor, "row-format-dropped");
+                return self.drop(token, before, cursor, "row-format-dropped");
             }
         } else if (is("DATA") || is("INDEX")) && cursor.accept("DIRECTORY").is_some() {
             if value(cursor).is_some() {
-                self.drop(token, before, cursor, "directory-dropped");
+                return self.drop(token, before, cursor, "directory-dropped");
             }
         } else if is("UNION") && assigned {
             cursor.accept_byte(b'=');
             if cursor.accept_byte(b'(').is_some() && cursor.skip_parens().is_some() {
-                self.drop(token, before, cursor, "merge-option-dropped");
+                return self.drop(token, before, cursor, "merge-option-dropped");
             }
         } else if (is("WITH") || is("WITHOUT")) && cursor.clone().accept("SYSTEM").is_some() {
             self.versioning(token, cursor);
@@ -133,24 +137,28 @@ impl Table<'_> {
                 if cursor.accept("STORAGE").is_some() {
                     cursor.next();
                 }
-                self.drop(token, before, cursor, key);
+                return self.drop(token, before, cursor, key);
             }
         } else if is("COMMENT") || is("CONNECTION") || is("PASSWORD") {
             value(cursor);
         }
+        false
     }
 
-    /// Takes out from `token` to the cursor, with the comma or `DEFAULT` that belongs to it.
-    fn drop(&mut self, token: Token, before: Option<Token>, cursor: &mut Cursor<'_>, key: &str) {
+    /// Takes out from `token` to the cursor, with its `DEFAULT`, or with one comma if it stands between two or begins the list: behind an option
+    /// that is kept, the comma is that one's.
+    fn drop(&mut self, token: Token, before: Option<Token>, cursor: &mut Cursor<'_>, key: &str) -> bool {
         let text = cursor.text();
         let (mut start, mut end) = (token.start, cursor.offset());
         match before {
             Some(before) if before.kind == Kind::Punct(b',') => start = before.start,
             Some(before) if before.is(text, "DEFAULT") => start = before.start,
-            _ => end = cursor.accept_byte(b',').map_or(end, |comma| comma.end),
+            Some(_) => {}
+            None => end = cursor.accept_byte(b',').map_or(end, |comma| comma.end),
         }
         self.edits.remove(start..end);
         self.notes.changed(key);
+        true
     }
 
     fn engine(&mut self, engine: Token, cursor: &Cursor<'_>) {

@@ -296,7 +296,32 @@ fn what_is_put_in_is_not_glued_to_what_follows() {
             ),
             (
                 "ALTER TABLE t ENGINE=Aria INSERT_METHOD=LAST,, ROW_FORMAT=FIXED ADD x int;",
-                "ALTER TABLE t ENGINE=InnoDB ADD x int;",
+                "ALTER TABLE t ENGINE=InnoDB, ADD x int;",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn an_option_takes_no_comma_that_is_not_its_own() {
+    check(
+        Profile::RdsMysql,
+        &[
+            (
+                "ALTER TABLE t ENGINE=InnoDB ENCRYPTED=YES, ADD x int;",
+                "ALTER TABLE t ENGINE=InnoDB, ADD x int;",
+            ),
+            ("ALTER TABLE t ENCRYPTED=YES, ADD x int;", "ALTER TABLE t ADD x int;"),
+            ("ALTER TABLE t ENCRYPTED=YES TRANSACTIONAL=1, ADD x int;", "ALTER TABLE t ADD x int;"),
+            ("ALTER TABLE t ENCRYPTED=YES, TRANSACTIONAL=1, ADD x int;", "ALTER TABLE t ADD x int;"),
+            ("ALTER TABLE t ADD x int, ENCRYPTED=YES;", "ALTER TABLE t ADD x int;"),
+            (
+                "ALTER TABLE t ADD x int, ENCRYPTED=YES TRANSACTIONAL=1, ADD y int;",
+                "ALTER TABLE t ADD x int, ADD y int;",
+            ),
+            (
+                "CREATE TABLE t (a int) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (1) DATA DIRECTORY='/x', PARTITION q VALUES LESS THAN (2) DATA DIRECTORY='/x');",
+                "CREATE TABLE t (a int) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (1), PARTITION q VALUES LESS THAN (2));",
             ),
         ],
     );
