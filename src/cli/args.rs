@@ -48,6 +48,7 @@ Endpoints:
   postgres://USER@HOST[:PORT]/DB        also postgresql://; no DB: the whole cluster (pg_dumpall)
   file:///PATH or a bare path           a dump (compressed or not), or a directory (as tar); as DEST, an archive
   pvc:///MOUNT/PATH                     as a file, and only if a volume is mounted there
+  postgres://USER@HOST[:PORT]/DB        as DEST: the dump is loaded, in one transaction
   cmd:COMMAND LINE                      any command's output; its exit status is part of success
   env:NAME                              the endpoint is in this environment variable (keeps passwords out of `ps`)
   -                                     standard input or output
@@ -59,6 +60,7 @@ Examples:
   dbferry copy mysql://root@system-mysql/system 'backups/{db}-{date}.sql.zst' --for rds-mysql
   dbferry copy postgres://postgres@zync-database/zync_production /backups/zync.dump --pg-format custom
   dbferry copy /var/lib/system-storage pvc:///backups/system-storage-{date}.tar.zst
+  dbferry copy postgres://system@system-postgresql/system postgres://admin@rds.example/system --for rds-postgres
   dbferry copy backups/system.sql.gz -- oc exec deploy/system-mysql -- mysqldump --single-transaction system";
 
 /// Arguments of `dbferry copy`.
@@ -126,9 +128,17 @@ pub(crate) struct CopyArgs {
     )]
     pub(crate) digest: Vec<String>,
 
-    /// Replace an archive that is already there, once the new one is whole
+    /// Replace an archive that is already there, or everything in a database, once the new one is whole
     #[arg(long, help_heading = "Destination")]
     pub(crate) overwrite: bool,
+
+    /// Load into a database that is not empty, beside what is there
+    #[arg(long, help_heading = "Destination", conflicts_with = "overwrite")]
+    pub(crate) into_existing: bool,
+
+    /// File whose first line is the password of a database as DEST
+    #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE", help_heading = "Destination")]
+    pub(crate) dest_password_file: Option<PathBuf>,
 
     /// Read the archive back from the device and hash it before it is published
     #[arg(long, help_heading = "Destination")]

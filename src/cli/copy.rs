@@ -10,7 +10,7 @@ use pipeline::{
     Algorithm, Context, Delivery, Destination, Error, Format, Job, Result, Settings, Source, Steps,
     Transform, prepare,
 };
-use sinks::{FileDestination, FileOptions, PvcDestination, StdoutDestination};
+use sinks::{FileDestination, FileOptions, Occupied, PostgresDestination, PvcDestination, StdoutDestination};
 use sources::{DirectoryOptions, MysqlOptions, PgOptions};
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::interpret::{Interpret, Interpretation};
@@ -43,7 +43,8 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
         args.digest.iter().map(|name| Algorithm::from_str(name.trim())).collect::<Result<Vec<_>>>()?;
     let (db, host) = from.names();
     let names = Names::new(Timestamp::now(), db, host);
-    let wanted = interpretation(&args, &from)?;
+    let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
+    let wanted = interpretation(&args, &from, &targets)?;
     if wanted.format == Some(Format::Opaque)
         && let Some((_, flag)) = &wanted.only
     {
@@ -99,7 +100,7 @@ pub(crate) fn format(arg: FormatArg) -> Format {
     }
 }
 
-fn interpretation(args: &CopyArgs, from: &From) -> Result<Interpretation> {
+fn interpretation(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Interpretation> {
     const MYSQL: &[Format] = &[Format::Mysql];
     const POSTGRES: &[Format] = &[Format::Postgres];
     let (mysql_profile, postgres_profile) = match args.profile {
@@ -128,6 +129,25 @@ fn interpretation(args: &CopyArgs, from: &From) -> Result<Interpretation> {
         None if mysql_profile.is_some() => DefinerPolicy::Strip,
         None => DefinerPolicy::Keep,
     };
+    for target in targets {
+        let To::Database(url) = target else { continue };
+        match &only {
+            Some((formats, flag)) if *formats != POSTGRES => {
+                return Err(Error::usage(format!("`{flag}` does not fit the destination {url}")).hint(
+                    "--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL",
+                ));
+            }
+            Some(_) => {}
+            None => only = Some((POSTGRES, url.to_string())),
+        }
+        if let From::Database(source) = from
+            && live_format(source, args.source.pg_format) != Format::Postgres
+        {
+            return Err(Error::usage(format!("`{source}` gives no SQL text that {url} could load")).hint(
+                "a PostgreSQL database is loaded from a PostgreSQL database, without --pg-format custom",
+            ));
+        }
+    }
     if let (From::Database(url), Some((formats, flag))) = (from, &only) {
         // A custom-format dump of a live server is made fit by pg_dump's own switches, not by rewriting.
         let by_switches = postgres_profile.is_some() && url.engine == Engine::Postgres;
@@ -274,6 +294,18 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
                     .hint("write the archive to a file, or leave `--json` out"));
             }
             (Box::new(StdoutDestination::new()?), String::new())
+        }
+        To::Database(mut url) => {
+            passwords::complete(&mut url, args.dest_password_file.as_deref())?;
+            if args.compress.is_some() {
+                return Err(Error::usage("`--compress` belongs to an archive, and a database is none"));
+            }
+            let occupied = match (args.overwrite, args.into_existing) {
+                (true, _) => Occupied::Replace,
+                (_, true) => Occupied::Join,
+                _ => Occupied::Refuse,
+            };
+            (Box::new(PostgresDestination::new(*url, occupied)?), String::new())
         }
         To::Path(template) => {
             if reserve.is_some() {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
-use pipeline::endpoint::DatabaseUrl;
+use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Error, Result};
 
 /// Where bytes come from.
@@ -31,6 +31,8 @@ pub(crate) enum To {
     Volume(String),
     /// Standard output.
     Stdout,
+    /// A database server.
+    Database(Box<DatabaseUrl>),
 }
 
 /// Follows `env:NAME`, so that a URL with a password need not stand in the process list.
@@ -96,10 +98,13 @@ impl To {
         if text == "-" {
             return Ok(Self::Stdout);
         }
-        let takes = "DEST takes file:///, a path, pvc:/// and -";
+        let takes = "DEST takes file:///, a path, pvc:///, postgres:// and -";
         if DatabaseUrl::recognizes(&text) {
             let url = DatabaseUrl::parse(&text)?;
-            return Err(Error::usage(format!("`{url}` cannot be a destination")).hint(takes));
+            if url.engine != Engine::Postgres {
+                return Err(Error::usage(format!("`{url}` cannot be a destination")).hint(takes));
+            }
+            return Ok(Self::Database(Box::new(url)));
         }
         if text.starts_with("cmd:") {
             return Err(Error::usage("a command cannot be a destination")

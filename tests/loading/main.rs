@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod compare;
+mod postgres;
 #[path = "../databases/tool.rs"]
 #[allow(dead_code, reason = "shared with the tests of archives, which use more of it")]
 mod tool;
@@ -12,5 +13,6 @@ use std::process::ExitCode;
 use test_servers::Trials;
 
 fn main() -> ExitCode {
-    compare::trials(Trials::new()).run()
+    let trials = compare::trials(Trials::new());
+    postgres::trials(trials).run()
 }

@@ -1,0 +1,64 @@
+//! What a server's refusal means to whoever loads.
+
+use pipeline::{Error, Kind};
+use tokio_postgres::error::DbError;
+
+/// SQLSTATEs and classes that another run may not meet: connection trouble, serialization, resources, the server's own end.
+const PASSING: &[&str] = &["08", "40", "53", "57P", "58"];
+
+/// A statement that the server refused, or that the connection did not survive.
+pub(super) fn refused(error: &tokio_postgres::Error, what: &str) -> Error {
+    match error.as_db_error() {
+        Some(server) => from_server(server, what),
+        None => lost(what, error),
+    }
+}
+
+/// The connection went away.
+pub(super) fn lost(what: &str, error: &tokio_postgres::Error) -> Error {
+    if let Some(server) = error.as_db_error() {
+        return from_server(server, what);
+    }
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    Error::sink(format!("the connection to the target broke: {what}"))
+        .of_kind(Kind::Temporary)
+        .caused_by(cause)
+        .hint("nothing was applied: run it again")
+}
+
+fn from_server(server: &DbError, what: &str) -> Error {
+    let code = server.code().code();
+    let mut error =
+        Error::sink(format!("the target refuses {what}: {}", server.message())).with("sqlstate", code);
+    // The row, its column and its value, for a COPY; the line in a function otherwise.
+    for (name, text) in [("at", server.where_()), ("detail", server.detail())] {
+        if let Some(text) = text {
+            error = error.with(name, text);
+        }
+    }
+    if PASSING.iter().any(|prefix| code.starts_with(prefix)) {
+        error = error.of_kind(Kind::Temporary);
+    }
+    let message = server.message();
+    let hint = match code {
+        "42501" => Some(
+            "the account lacks a right that the dump needs: `--for rds-postgres` leaves out what an administrator without superuser may not run",
+        ),
+        "42704" if message.starts_with("role ") => {
+            Some("create the role on the target first, or leave owners and grants out: `--for rds-postgres`")
+        }
+        "0A000" | "58P01" if message.contains("extension") => Some(
+            "install the extension on the server, or allow it there; for RDS see the parameter rds.allowed_extensions",
+        ),
+        "42P06" | "42P07" | "42710" | "42723" => Some(
+            "the target already holds this: load into an empty database, or replace what is there with `--overwrite`",
+        ),
+        "53100" => Some("the target's disk is full"),
+        "25006" => Some("the target is read-only: is it a replica?"),
+        _ => server.hint(),
+    };
+    if let Some(hint) = hint {
+        error = error.hint(hint);
+    }
+    error.hint("nothing was applied: the load is one transaction")
+}
