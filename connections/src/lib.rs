@@ -5,5 +5,5 @@
 
 pub mod mysql;
 pub mod postgres;
-mod tls;
+pub mod tls;
 pub mod trust;

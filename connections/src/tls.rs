@@ -14,7 +14,8 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 
 use crate::trust;
 
-pub(super) fn config(url: &DatabaseUrl) -> Result<ClientConfig> {
+/// The client's side of TLS for a URL: whom it trusts, and who it is itself. Errors are usage errors, or name the file that is wrong.
+pub fn config(url: &DatabaseUrl) -> Result<ClientConfig> {
     // As libpq has it: with a named authority, `require` checks it.
     let mode = match url.tls_mode() {
         TlsMode::Require if url.tls.root_cert.is_some() => TlsMode::VerifyCa,

@@ -185,7 +185,8 @@ const POSTGRES_PARAMETERS: &[Known] = &[
     ("application_name", &["applicationname"]),
     ("options", &["options"]),
 ];
-const REDIS_PARAMETERS: &[Known] = &[("socket", &["socket"]), ("db", &["db"])];
+const REDIS_PARAMETERS: &[Known] =
+    &[("socket", &["socket"]), ("db", &["db"]), ("sentinel", &["sentinel", "sentinelmaster"])];
 
 impl DatabaseUrl {
     /// True when the text begins with a scheme of a database.

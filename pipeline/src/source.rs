@@ -25,6 +25,10 @@ pub enum Format {
     Tar,
     /// A Redis or Valkey snapshot.
     Rdb,
+    /// Commands for a Redis or Valkey server.
+    Resp,
+    /// A JSON object on every line.
+    JsonLines,
     /// Anything else: carried as it is.
     Opaque,
 }
@@ -38,6 +42,8 @@ impl Format {
             Self::PostgresCustom => "postgres-custom",
             Self::Tar => "tar",
             Self::Rdb => "rdb",
+            Self::Resp => "resp",
+            Self::JsonLines => "json-lines",
             Self::Opaque => "opaque",
         }
     }

@@ -11,6 +11,7 @@ mod file;
 mod mysql;
 mod postgres;
 mod programs;
+mod redis;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -21,6 +22,7 @@ pub use directory::{DirectoryOptions, DirectorySource};
 pub use file::{FileSource, path_source};
 pub use mysql::{MysqlDump, MysqlOptions};
 pub use postgres::{PgDump, PgOptions};
+pub use redis::{RedisDump, RedisOptions, RedisSync};
 
 /// The only part of a source that is one stream.
 fn whole(format: Option<Format>, expected_bytes: Option<u64>, reader: Box<dyn Reader>) -> Part {

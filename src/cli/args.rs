@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::redis::RedisArgs;
+
 /// Carries databases out of a cluster: dump, transform, deliver, verify — as one stream, with constant memory and no
 /// temporary file.
 #[derive(Debug, Parser)]
@@ -46,6 +48,8 @@ const ENDPOINTS: &str = "\
 Endpoints:
   mysql://USER@HOST[:PORT]/DB[,DB…]     also mariadb:// and mysql2://; no DB: all databases
   postgres://USER@HOST[:PORT]/DB        also postgresql://; no DB: the whole cluster (pg_dumpall)
+  redis://HOST[:PORT][/DB]              also rediss:// (TLS); USER:PASSWORD@ or :PASSWORD@ in front of the host;
+                                        no DB: all; ?sentinel=NAME asks the Sentinel at HOST for a replica
   file:///PATH or a bare path           a dump (compressed or not), or a directory (as tar); as DEST, an archive
   pvc:///MOUNT/PATH                     as a file, and only if a volume is mounted there
   postgres://USER@HOST[:PORT]/DB        as DEST: the dump is loaded, in one transaction
@@ -54,11 +58,12 @@ Endpoints:
   -                                     standard input or output
 
 Names of destinations take {db} {host} {date} {time} {id}. The name's ending chooses the compression: .zst .gz .lz4.
-Passwords come from the URL, --source-password-file, MYSQL_PWD, PGPASSWORD or PGPASSFILE.
+Passwords come from the URL, --source-password-file, MYSQL_PWD, PGPASSWORD, PGPASSFILE or REDISCLI_AUTH.
 
 Examples:
   dbferry copy mysql://root@system-mysql/system 'backups/{db}-{date}.sql.zst' --for rds-mysql
   dbferry copy postgres://postgres@zync-database/zync_production /backups/zync.dump --pg-format custom
+  dbferry copy redis://backend-redis /backups/backend.rdb --redis-db 0 --for elasticache
   dbferry copy /var/lib/system-storage pvc:///backups/system-storage-{date}.tar.zst
   dbferry copy postgres://system@system-postgresql/system postgres://admin@rds.example/system --for rds-postgres
   dbferry copy backups/system.sql.gz -- oc exec deploy/system-mysql -- mysqldump --single-transaction system";
@@ -92,7 +97,7 @@ pub(crate) struct CopyArgs {
     )]
     pub(crate) compress: Option<String>,
 
-    /// What the source carries, when its content does not tell
+    /// What the source carries, when its content does not tell; or `resp` or `json`, which is what a Redis snapshot is turned into
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Stream")]
     pub(crate) format: Option<FormatArg>,
 
@@ -153,6 +158,9 @@ pub(crate) struct CopyArgs {
     pub(crate) reserve: Option<String>,
 
     #[command(flatten)]
+    pub(crate) redis: RedisArgs,
+
+    #[command(flatten)]
     pub(crate) source: SourceArgs,
 
     /// Probe both ends, show the plan, and stop before the first byte
@@ -185,6 +193,15 @@ pub(crate) struct SourceArgs {
     /// Dump what the account may see, even if that is not everything; what is missing is a warning
     #[arg(long, help_heading = "Source")]
     pub(crate) allow_partial: bool,
+
+    /// How a Redis server makes the snapshot: through its disk, where a slow destination breaks nothing, or without. Default: by the
+    /// server's setting and the destination
+    #[arg(long, value_enum, default_value_t = SyncArg::Auto, value_name = "WAY", help_heading = "Source")]
+    pub(crate) redis_sync: SyncArg,
+
+    /// Read a Redis server key by key, where it refuses replicas. What is read is then no picture of one moment
+    #[arg(long, help_heading = "Source", conflicts_with = "redis_sync")]
+    pub(crate) redis_scan: bool,
 
     /// Accept a command that succeeds without any output
     #[arg(long, help_heading = "Source")]
@@ -296,6 +313,8 @@ pub(crate) enum ProfileArg {
     RdsPostgres,
     /// Amazon Aurora PostgreSQL
     AuroraPostgres,
+    /// Amazon ElastiCache, seeded from the file
+    Elasticache,
 }
 
 /// `--format`.
@@ -309,8 +328,25 @@ pub(crate) enum FormatArg {
     PostgresCustom,
     /// A tar stream
     Tar,
+    /// A Redis or Valkey snapshot
+    Rdb,
+    /// A Redis or Valkey snapshot, to be written as commands for `redis-cli --pipe`
+    Resp,
+    /// A Redis or Valkey snapshot, to be written as a JSON object for each key, one a line
+    Json,
     /// Bytes, carried as they are, compressed or not
     Opaque,
+}
+
+/// `--redis-sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SyncArg {
+    /// By the server's setting and the destination
+    Auto,
+    /// The server writes its dump file and sends it
+    Disk,
+    /// The server sends while it saves
+    Diskless,
 }
 
 /// `--pg-format`.

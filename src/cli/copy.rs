@@ -11,7 +11,7 @@ use pipeline::{
     Transform, prepare,
 };
 use sinks::{FileDestination, FileOptions, Occupied, PostgresDestination, PvcDestination, StdoutDestination};
-use sources::{DirectoryOptions, MysqlOptions, PgOptions};
+use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
     let (db, host) = from.names();
     let names = Names::new(Timestamp::now(), db, host);
     let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
-    let wanted = interpretation(&args, &from, &targets)?;
+    let wanted = interpretation(&args, &from, &targets, memory)?;
     if wanted.format == Some(Format::Opaque)
         && let Some((_, flag)) = &wanted.only
     {
@@ -53,10 +53,15 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
     }
     let deliveries =
         destinations.iter().map(|typed| delivery(typed, &args, &from, &names)).collect::<Result<Vec<_>>>()?;
+    let redis = RedisOptions {
+        may_stall: targets.iter().any(may_stall),
+        databases: wanted.rdb.databases.iter().copied().collect(),
+        ..RedisOptions::default()
+    };
     let job = Job {
         id: names.id().to_owned(),
         steps: steps(&from, wanted, memory),
-        source: source(from, &args.source, args.format, args.profile)?,
+        source: source(from, &args.source, args.format, args.profile, redis)?,
         deliveries,
         settings: Settings { memory, jobs: args.jobs.max(1), digests },
     };
@@ -96,15 +101,17 @@ pub(crate) fn format(arg: FormatArg) -> Format {
         FormatArg::Postgres => Format::Postgres,
         FormatArg::PostgresCustom => Format::PostgresCustom,
         FormatArg::Tar => Format::Tar,
+        FormatArg::Rdb | FormatArg::Resp | FormatArg::Json => Format::Rdb,
         FormatArg::Opaque => Format::Opaque,
     }
 }
 
-fn interpretation(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Interpretation> {
+fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -> Result<Interpretation> {
     const MYSQL: &[Format] = &[Format::Mysql];
     const POSTGRES: &[Format] = &[Format::Postgres];
+    const RDB: &[Format] = &[Format::Rdb];
     let (mysql_profile, postgres_profile) = match args.profile {
-        None => (None, None),
+        None | Some(ProfileArg::Elasticache) => (None, None),
         Some(ProfileArg::RdsMysql) => (Some(mysql::Profile::RdsMysql), None),
         Some(ProfileArg::AuroraMysql) => (Some(mysql::Profile::AuroraMysql), None),
         Some(ProfileArg::RdsPostgres) => (None, Some(postgres::Profile::RdsPostgres)),
@@ -117,10 +124,24 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Interp
     if let Some(profile) = postgres_profile {
         only = Some((POSTGRES, format!("--for {}", profile.name())));
     }
+    if args.profile == Some(ProfileArg::Elasticache) {
+        only = Some((RDB, "--for elasticache".to_owned()));
+    }
+    if let Some(flag) = args.redis.flag() {
+        if let Some((formats, other)) = &only
+            && *formats != RDB
+        {
+            return Err(Error::usage(format!("`{flag}` belongs to Redis, `{other}` does not"))
+                .hint("leave one of them out"));
+        }
+        only = Some((RDB, flag.to_owned()));
+    }
     let definer = match &args.definer {
         Some(policy) => {
-            if postgres_profile.is_some() {
-                return Err(Error::usage("`--definer` belongs to MySQL, this `--for` to PostgreSQL")
+            if let Some((formats, flag)) = &only
+                && *formats != MYSQL
+            {
+                return Err(Error::usage(format!("`--definer` belongs to MySQL, `{flag}` does not"))
                     .hint("leave one of them out"));
             }
             only.get_or_insert((MYSQL, "--definer".to_owned()));
@@ -155,7 +176,7 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Interp
             only = None;
         } else if !formats.contains(&live_format(url, args.source.pg_format)) {
             return Err(Error::usage(format!("`{flag}` does not fit the source {url}"))
-                .hint("--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL"));
+                .hint("--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL, --for elasticache to Redis"));
         }
     }
     Ok(Interpretation {
@@ -166,6 +187,7 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Interp
             require_trailer: !args.no_trailer,
             ..postgres::RewriteOptions::default()
         },
+        rdb: args.redis.options(from, args.profile, args.format, &args.source, memory)?,
         only,
         inspection: None,
     })
@@ -192,6 +214,7 @@ fn live_format(url: &DatabaseUrl, pg: PgFormatArg) -> Format {
     match (url.engine, pg) {
         (Engine::Postgres, PgFormatArg::Custom) => Format::PostgresCustom,
         (Engine::Postgres, PgFormatArg::Plain) => Format::Postgres,
+        (Engine::Redis, _) => Format::Rdb,
         _ => Format::Mysql,
     }
 }
@@ -219,6 +242,7 @@ pub(crate) fn source(
     args: &SourceArgs,
     format_arg: Option<FormatArg>,
     profile: Option<ProfileArg>,
+    redis: RedisOptions,
 ) -> Result<Box<dyn Source>> {
     let told = format_arg.map(format);
     Ok(match from {
@@ -234,12 +258,7 @@ pub(crate) fn source(
                         allow_partial: args.allow_partial,
                     },
                 )?),
-                Engine::Redis => {
-                    return Err(Error::usage(format!(
-                        "`{url}` cannot be read: this version reads no Redis server"
-                    ))
-                    .hint("`cmd:redis-cli --rdb -` carries a snapshot as it is"));
-                }
+                Engine::Redis => Box::new(super::redis::source(*url, args, redis)),
             }
         }
         From::Path(path) if path.is_dir() => {
@@ -322,6 +341,9 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
         }
     };
     let compression = compression(args, &name)?;
+    if args.profile == Some(ProfileArg::Elasticache) {
+        fits_elasticache(typed, &name, &compression)?;
+    }
     // Learns of a bad level now, not when the first part begins.
     compression.effective_level()?;
     Ok(Delivery {
@@ -331,6 +353,26 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
         ending: compression.codec.extension().to_owned(),
         optional: args.keep_going.iter().any(|optional| optional == typed),
     })
+}
+
+/// True for a destination behind which somebody else sets the pace: the reader of a pipe, a store behind a network.
+fn may_stall(to: &To) -> bool {
+    !matches!(to, To::Path(_) | To::Volume(_))
+}
+
+/// ElastiCache reads plain files whose names end in `.rdb`.
+fn fits_elasticache(typed: &str, name: &str, compression: &Compression) -> Result<()> {
+    if compression.codec != Codec::None {
+        return Err(Error::usage(format!("ElastiCache reads no compressed snapshot, and `{typed}` is one"))
+            .hint("let the name end in .rdb, and leave `--compress` out"));
+    }
+    if !name.is_empty() && Path::new(name).extension().is_none_or(|ending| ending != "rdb") {
+        return Err(Error::usage(format!(
+            "ElastiCache takes files whose names end in .rdb, and `{typed}` does not"
+        ))
+        .hint("let the name end in .rdb"));
+    }
+    Ok(())
 }
 
 fn file_options(args: &CopyArgs, names: &Names) -> FileOptions {
@@ -366,11 +408,22 @@ fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Res
     if !path.ends_with('/') && !Path::new(&path).is_dir() {
         return Ok(path);
     }
+    let is_redis = matches!(from, From::Database(url) if url.engine == Engine::Redis);
     let codec = match &args.compress {
         Some(text) => Compression::from_str(text)?.codec,
+        // A snapshot is loaded as it is, and compressed by its server as a rule.
+        None if is_redis && !matches!(args.format, Some(FormatArg::Resp | FormatArg::Json)) => Codec::None,
         None => Codec::Zstd,
     };
     let ending = match from {
+        From::Database(_) if is_redis => {
+            let form = match args.format {
+                Some(FormatArg::Resp) => "resp",
+                Some(FormatArg::Json) => "jsonl",
+                _ => "rdb",
+            };
+            format!(".{form}{}", codec.extension())
+        }
         From::Database(url) if live_format(url, args.source.pg_format) == Format::PostgresCustom => {
             ".dump".to_owned()
         }

@@ -12,7 +12,7 @@ use transforms::postgres::PostgresSummary;
 
 use super::args::InspectArgs;
 use super::endpoint::From;
-use super::{copy, render, size};
+use super::{copy, rdb_table, redis, render, size};
 
 /// Runs the command.
 pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
@@ -22,12 +22,13 @@ pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
     let wanted = Interpretation {
         format: args.format.map(copy::format),
         inspection: Some(Arc::clone(&inspection)),
+        rdb: redis::inspected(&from, &args.source, memory)?,
         ..Interpretation::default()
     };
     let job = Job {
         id: "inspect".to_owned(),
         steps: copy::steps(&from, wanted, memory),
-        source: copy::source(from, &args.source, args.format, None)?,
+        source: copy::source(from, &args.source, args.format, None, sources::RedisOptions::default())?,
         deliveries: Vec::new(),
         settings: Settings { memory, ..Settings::default() },
     };
@@ -81,6 +82,7 @@ fn as_text(report: &Report, contents: &Contents) -> std::result::Result<String, 
         }
         Contents::Mysql(summary) => mysql(&mut text, summary)?,
         Contents::Postgres(summary) => postgres(&mut text, summary)?,
+        Contents::Rdb(summary) => rdb_table::write(&mut text, summary)?,
     }
     for finding in findings(report) {
         writeln!(text, "{}", render::finding(finding))?;

@@ -8,6 +8,8 @@ mod inspect;
 mod names;
 mod passwords;
 mod progress;
+mod rdb_table;
+mod redis;
 mod render;
 mod signals;
 mod size;

@@ -139,6 +139,14 @@ async fn check(file: &Path, part: &PartManifest, memory: usize, cx: &Context) ->
             let found = &report.parts[0];
             compare(file, "stored", &part.stored, &found.source)?;
             compare(file, "raw", &part.raw, &found.raw)?;
+            if part.format == Format::Rdb && found.objects != part.objects {
+                return Err(Error::mismatch(
+                    "the snapshot holds other numbers of keys than its manifest says",
+                )
+                .with("part", shown(file))
+                .with("promised", counted(&part.objects))
+                .with("found", counted(&found.objects)));
+            }
             Ok(Checked::new(shown(file), &report, true))
         }
         Err(error) if error.is_consequence() => Err(error),
@@ -214,6 +222,14 @@ struct Checked {
     raw: Content,
     against_manifest: bool,
     counts: Vec<(String, u64)>,
+    /// What became of a snapshot's own checksum.
+    checksum: String,
+}
+
+/// `db0 12, db1 3`.
+fn counted(objects: &std::collections::BTreeMap<String, u64>) -> String {
+    let each: Vec<String> = objects.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if each.is_empty() { "none".to_owned() } else { each.join(", ") }
 }
 
 impl Checked {
@@ -228,6 +244,11 @@ impl Checked {
             raw: found.raw.clone(),
             against_manifest,
             counts,
+            checksum: found
+                .transforms
+                .iter()
+                .find_map(|t| t.settings.get("source-crc64").cloned())
+                .unwrap_or_default(),
         }
     }
 
@@ -249,7 +270,10 @@ impl Checked {
         render::say(&format!("  raw: {}, length and {}", size::show(self.raw.bytes), digests(&self.raw)));
         let grammar = match self.format {
             Format::Opaque => "content of unknown kind, carried as it is".to_owned(),
-            Format::Rdb => "Redis snapshot, its grammar is not checked".to_owned(),
+            Format::Resp | Format::JsonLines => {
+                format!("{}, made of a snapshot, carried as it is", self.format)
+            }
+            Format::Rdb => format!("Redis snapshot, grammar is whole, CRC64 {}", self.checksum),
             format => format!("{format}, grammar and trailer are whole"),
         };
         render::say(&format!("  content: {grammar}"));

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 use pipeline::{Chain, Error, Format, Output, Result, Transform, TransformReport};
 
-use crate::{mysql, postgres, tar};
+use crate::{mysql, postgres, rdb, tar};
 
 /// Enough to get past the comments that dump tools and people put in front.
 const LOOK: usize = 16 << 10;
@@ -23,6 +23,8 @@ pub struct Interpretation {
     pub mysql: mysql::Options,
     /// Options for PostgreSQL dumps.
     pub postgres: postgres::RewriteOptions,
+    /// Options for Redis and Valkey snapshots.
+    pub rdb: rdb::Options,
     /// The formats that the user's flags speak of, with the flag: another format is then a usage error.
     pub only: Option<(&'static [Format], String)>,
     /// Where to put what is found inside; `None` does not look.
@@ -43,6 +45,8 @@ pub enum Contents {
     Mysql(mysql::Summary),
     /// A PostgreSQL dump, plain or custom.
     Postgres(postgres::PostgresSummary),
+    /// A Redis or Valkey snapshot.
+    Rdb(rdb::Summary),
 }
 
 /// The transform.
@@ -104,6 +108,15 @@ impl Interpret {
                 look_into_postgres(look, &mut steps, &mut contents);
             }
             Format::Tar => steps.push(Box::<tar::TarCheck>::default()),
+            Format::Rdb => {
+                let mut step = rdb::RdbStep::new(self.wanted.rdb.clone());
+                if look {
+                    let summary;
+                    (step, summary) = step.inspecting();
+                    contents = Some(Box::new(move || Contents::Rdb(taken(&summary))));
+                }
+                steps.push(Box::new(step));
+            }
             _ => {}
         }
         let mut chain = Chain::new(steps);
@@ -132,9 +145,16 @@ impl Transform for Interpret {
     }
 
     fn memory(&self) -> usize {
-        // What is chosen is not known yet: room for the larger one.
+        let rdb = || {
+            let step = rdb::RdbStep::new(self.wanted.rdb.clone());
+            if self.wanted.inspection.is_some() { step.inspecting().0.memory() } else { step.memory() }
+        };
+        if self.wanted.format == Some(Format::Rdb) {
+            return rdb();
+        }
+        // What is chosen is not known yet: room for the largest one.
         let mysql = mysql::MysqlRewrite::new(self.wanted.mysql.clone()).memory();
-        mysql.max(postgres::PostgresRewrite::new(self.wanted.postgres.clone()).memory())
+        mysql.max(postgres::PostgresRewrite::new(self.wanted.postgres.clone()).memory()).max(rdb())
     }
 
     fn push(&mut self, input: Bytes, out: &mut dyn Output) -> Result<()> {
@@ -156,7 +176,10 @@ impl Transform for Interpret {
         // The first step is the format's own; the one that inspects has nothing to say here.
         let mut reports = chain.finish(out)?.into_iter();
         let mut report = reports.next().unwrap_or_else(|| TransformReport::new("interpret"));
-        report.format = Some(format);
+        report.format = Some(match self.wanted.rdb.text {
+            Some(form) if format == Format::Rdb => form.format(),
+            _ => format,
+        });
         let trailer = match format {
             Format::Mysql => Some(self.wanted.mysql.require_trailer),
             Format::Postgres => Some(self.wanted.postgres.require_trailer),
@@ -181,6 +204,8 @@ fn describe(format: Format) -> &'static str {
         Format::PostgresCustom => "a PostgreSQL dump in custom format",
         Format::Tar => "a tar stream",
         Format::Rdb => "a Redis snapshot",
+        Format::Resp => "commands for a Redis server",
+        Format::JsonLines => "lines of JSON",
         _ => "something that is no known dump",
     }
 }

@@ -4,4 +4,5 @@ pub mod codec;
 pub mod interpret;
 pub mod mysql;
 pub mod postgres;
+pub mod rdb;
 pub mod tar;

@@ -1,0 +1,383 @@
+//! Commands that make the keys again.
+//!
+//! Elements go in batches of at most 64 KiB a command; a string that is longer is written as it comes, in a command of its own. Expiry is set behind
+//! the value, so a loader that dies in between leaves a key that lives too long and not one that vanished.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use formats::rdb::value::StreamId;
+use formats::rdb::{DataType, Item, Key, Role};
+use pipeline::Error;
+
+use super::super::step::Fail;
+use super::HELD;
+
+/// Arguments that are gathered for one command, in bytes and in number.
+const BATCH: usize = 64 << 10;
+const ARGUMENTS: usize = 1024;
+
+/// Pending entries of one consumer group that are held until their consumers come.
+const PENDING: usize = 100_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Resp {
+    key: Vec<u8>,
+    offset: u64,
+    expires_at: Option<i64>,
+    command: &'static [u8],
+    /// Arguments of the next command, as they will stand in it.
+    batch: Vec<u8>,
+    arguments: usize,
+    /// The string that is coming, and where it goes.
+    string: Vec<u8>,
+    in_string: bool,
+    going: Going,
+    /// A hash's last field, for its expiry.
+    field: Vec<u8>,
+    stream: Stream,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Going {
+    /// Gathered, because it is short or must wait for what follows it.
+    #[default]
+    Held,
+    /// Written at once.
+    Out,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    entries: u64,
+    group: Vec<u8>,
+    consumer: Vec<u8>,
+    pending: BTreeMap<StreamId, (i64, u64)>,
+}
+
+/// Writes one command.
+pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+    count(out, b'*', arguments.len() as u64);
+    for argument in arguments {
+        bulk(out, argument);
+    }
+}
+
+/// The keys that follow belong to this database.
+pub(super) fn select(db: u64, out: &mut Vec<u8>) {
+    command(out, &[b"SELECT", &text(db)]);
+}
+
+fn count(out: &mut Vec<u8>, mark: u8, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
+        let digit = (number % 10) as u8;
+        digits[at] = b'0' + digit;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.push(mark);
+    out.extend_from_slice(&digits[at..]);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    count(out, b'$', bytes.len() as u64);
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn text(value: impl Copy + ToString) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+impl Resp {
+    pub(super) fn begin(&mut self, key: &Key<'_>, offset: u64, out: &mut Vec<u8>) -> Result<(), Fail> {
+        self.offset = offset;
+        self.key.clear();
+        self.key.extend_from_slice(key.name);
+        self.expires_at = key.expires_at;
+        self.stream = Stream::default();
+        self.command = match key.kind.data_type() {
+            DataType::String => b"SET",
+            DataType::List => b"RPUSH",
+            DataType::Set => b"SADD",
+            DataType::SortedSet => b"ZADD",
+            DataType::Hash => b"HSET",
+            DataType::Stream => b"XADD",
+            kind @ (DataType::Array | DataType::Module) => {
+                return Err(self
+                    .refuse(format!("there is no command that makes a value of type {kind} again"))
+                    .hint("leave such keys out: --redis-drop modules, --types, --drop-keys")
+                    .into());
+            }
+        };
+        if self.command == b"SET" {
+            count(out, b'*', 3);
+            bulk(out, self.command);
+            bulk(out, &self.key);
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, what: String) -> Error {
+        Error::transform(what).with("offset", self.offset).with("key", self.key.escape_ascii())
+    }
+
+    pub(super) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fail> {
+        self.flush(out);
+        if let Some(at) = self.expires_at {
+            command(out, &[b"PEXPIREAT", &self.key, &text(at)]);
+        }
+        if mem::take(&mut self.stream).pending.is_empty() {
+            return Ok(());
+        }
+        Err(self.refuse("a pending entry of the stream belongs to no consumer".to_owned()).into())
+    }
+
+    /// Writes the command that was gathered.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        if self.arguments > 0 {
+            self.head(self.arguments, out);
+            out.append(&mut self.batch);
+            self.arguments = 0;
+        }
+    }
+
+    /// A command's start: its name, the key, and then so many arguments.
+    fn head(&self, arguments: usize, out: &mut Vec<u8>) {
+        count(out, b'*', arguments as u64 + 2);
+        bulk(out, self.command);
+        bulk(out, &self.key);
+    }
+
+    pub(super) fn item(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), Fail> {
+        match *item {
+            Item::Bytes { role, data, total, last } => self.bytes(role, data, total, last, out),
+            Item::Score(score) => {
+                let member = mem::take(&mut self.string);
+                bulk(&mut self.batch, &self::score(score));
+                bulk(&mut self.batch, &member);
+                self.string = member;
+                self.string.clear();
+                self.arguments += 2;
+                self.flush_full(out);
+                Ok(())
+            }
+            Item::FieldExpires(at) => {
+                self.flush(out);
+                command(out, &[b"HPEXPIREAT", &self.key, &text(at), b"FIELDS", b"1", &self.field]);
+                Ok(())
+            }
+            Item::Entry { id, fields } => {
+                self.stream.entries += 1;
+                let arguments = usize::try_from(fields * 2 + 1)
+                    .map_err(|_| self.refuse("an entry of the stream has too many fields".to_owned()))?;
+                self.head(arguments, out);
+                bulk(out, &text(id));
+                Ok(())
+            }
+            Item::Stream { last_id, more, .. } => {
+                if self.stream.entries == 0 {
+                    // There is no command for an empty stream: an entry is added and trimmed at once.
+                    let id = if last_id == StreamId::default() { text("0-1") } else { text(last_id) };
+                    command(out, &[b"XADD", &self.key, b"MAXLEN", b"0", &id, b"x", b"y"]);
+                }
+                match more {
+                    Some((_, deleted, added)) => command(
+                        out,
+                        &[
+                            b"XSETID",
+                            &self.key,
+                            &text(last_id),
+                            b"ENTRIESADDED",
+                            &text(added),
+                            b"MAXDELETEDID",
+                            &text(deleted),
+                        ],
+                    ),
+                    None => command(out, &[b"XSETID", &self.key, &text(last_id)]),
+                }
+                Ok(())
+            }
+            Item::Group { name, last_id, entries_read } => {
+                self.stream.group = name.to_vec();
+                let id = text(last_id);
+                match entries_read {
+                    Some(read) => command(
+                        out,
+                        &[b"XGROUP", b"CREATE", &self.key, name, &id, b"ENTRIESREAD", &text(read)],
+                    ),
+                    None => command(out, &[b"XGROUP", b"CREATE", &self.key, name, &id]),
+                }
+                Ok(())
+            }
+            Item::Pending { id, delivered_at, deliveries } => {
+                self.stream.pending.insert(id, (delivered_at, deliveries));
+                if self.stream.pending.len() > PENDING {
+                    return Err(self
+                        .refuse(format!("a consumer group has more than {PENDING} pending entries"))
+                        .into());
+                }
+                Ok(())
+            }
+            Item::Consumer { name, .. } => {
+                self.stream.consumer = name.to_vec();
+                command(out, &[b"XGROUP", b"CREATECONSUMER", &self.key, &self.stream.group, name]);
+                Ok(())
+            }
+            Item::ConsumerPending(id) => {
+                let Some((at, deliveries)) = self.stream.pending.remove(&id) else {
+                    return Err(self
+                        .refuse(format!("the stream's pending entry {id} is in no group"))
+                        .into());
+                };
+                let Stream { group, consumer, .. } = &self.stream;
+                command(
+                    out,
+                    &[
+                        b"XCLAIM",
+                        &self.key,
+                        group,
+                        consumer,
+                        b"0",
+                        &text(id),
+                        b"TIME",
+                        &text(at),
+                        b"RETRYCOUNT",
+                        &text(deliveries),
+                        b"JUSTID",
+                        b"FORCE",
+                    ],
+                );
+                Ok(())
+            }
+            Item::Released(id) => {
+                self.stream.pending.remove(&id);
+                Ok(())
+            }
+            Item::Length(_)
+            | Item::Idempotence { .. }
+            | Item::Producer(_)
+            | Item::Idempotent { .. }
+            | Item::IdempotentTotals { .. }
+            | Item::InsertIndex(_)
+            | Item::Index(_)
+            | Item::Module { .. } => Ok(()),
+        }
+    }
+
+    fn flush_full(&mut self, out: &mut Vec<u8>) {
+        if self.batch.len() >= BATCH || self.arguments >= ARGUMENTS {
+            self.flush(out);
+        }
+    }
+
+    fn bytes(
+        &mut self,
+        role: Role,
+        data: &[u8],
+        total: u64,
+        last: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fail> {
+        if !std::mem::replace(&mut self.in_string, !last) {
+            self.start(role, total, out)?;
+        }
+        if role == Role::Field && self.command == b"HSET" {
+            self.field.extend_from_slice(data);
+        }
+        match self.going {
+            Going::Out => out.extend_from_slice(data),
+            Going::Held => self.string.extend_from_slice(data),
+        }
+        if !last {
+            return Ok(());
+        }
+        match mem::take(&mut self.going) {
+            Going::Out => out.extend_from_slice(b"\r\n"),
+            // Waits for its score.
+            Going::Held if role == Role::Member => {}
+            Going::Held => {
+                let string = mem::take(&mut self.string);
+                bulk(&mut self.batch, &string);
+                self.string = string;
+                self.string.clear();
+                self.arguments += 1;
+                if role != Role::Field {
+                    self.flush_full(out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides where a string goes that begins.
+    fn start(&mut self, role: Role, total: u64, out: &mut Vec<u8>) -> Result<(), Fail> {
+        let long = total > BATCH as u64;
+        match (self.command, role) {
+            // The head is written already, with the right number of arguments.
+            (b"SET" | b"XADD", _) => self.going = Going::Out,
+            // A member waits for its score, and a field for its expiry.
+            (_, Role::Member | Role::Field) if total > HELD as u64 => {
+                return Err(self
+                    .refuse(format!("a member or field of {total} bytes is too long to be held"))
+                    .hint("leave the key out with --drop-keys")
+                    .into());
+            }
+            (_, Role::Field) => {
+                self.field.clear();
+                if long {
+                    self.flush(out);
+                    self.head(2, out);
+                    self.going = Going::Out;
+                }
+            }
+            (_, Role::Value) => {
+                // Behind a field that went out, the value must go out too; behind one that is held, a long value takes that field along.
+                if self.arguments.is_multiple_of(2) {
+                    self.going = Going::Out;
+                } else if long {
+                    self.field_alone(out);
+                    self.going = Going::Out;
+                }
+            }
+            (_, Role::Element) if long => {
+                self.flush(out);
+                self.head(1, out);
+                self.going = Going::Out;
+            }
+            _ => {}
+        }
+        if self.going == Going::Out {
+            count(out, b'$', total);
+        }
+        Ok(())
+    }
+
+    /// Writes what was gathered, and the field gathered last as the beginning of a command of its own.
+    fn field_alone(&mut self, out: &mut Vec<u8>) {
+        let field = mem::take(&mut self.field);
+        let mut stands = Vec::new();
+        bulk(&mut stands, &field);
+        self.batch.truncate(self.batch.len() - stands.len());
+        self.arguments -= 1;
+        self.flush(out);
+        self.head(2, out);
+        out.extend_from_slice(&stands);
+        self.field = field;
+    }
+}
+
+/// A score as servers read it.
+fn score(score: f64) -> Vec<u8> {
+    if score.is_infinite() {
+        return if score > 0.0 { b"inf".to_vec() } else { b"-inf".to_vec() };
+    }
+    text(score)
+}
