@@ -1,6 +1,7 @@
-//! Where bytes go: [`file`](mod@file) systems, mounted volumes ([`pvc`]), [`stdout`], [`null`], and databases ([`postgres`]).
+//! Where bytes go: [`file`](mod@file) systems, mounted volumes ([`pvc`]), [`stdout`], [`null`], and databases ([`mysql`], [`postgres`]).
 
 pub mod file;
+pub mod mysql;
 pub mod null;
 pub mod postgres;
 pub mod pvc;
@@ -8,6 +9,7 @@ pub mod stdout;
 mod writer;
 
 pub use file::{FileDestination, FileOptions};
+pub use mysql::{MysqlDestination, MysqlLoad};
 pub use null::NullDestination;
 pub use postgres::{Occupied, PostgresDestination};
 pub use pvc::PvcDestination;

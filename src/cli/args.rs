@@ -52,7 +52,7 @@ Endpoints:
                                         no DB: all; ?sentinel=NAME asks the Sentinel at HOST for a replica
   file:///PATH or a bare path           a dump (compressed or not), or a directory (as tar); as DEST, an archive
   pvc:///MOUNT/PATH                     as a file, and only if a volume is mounted there
-  postgres://USER@HOST[:PORT]/DB        as DEST: the dump is loaded, in one transaction
+  mysql://…/DB, postgres://…/DB         as DEST: the dump is loaded into this database
   cmd:COMMAND LINE                      any command's output; its exit status is part of success
   env:NAME                              the endpoint is in this environment variable (keeps passwords out of `ps`)
   -                                     standard input or output
@@ -109,9 +109,9 @@ pub(crate) struct CopyArgs {
     #[arg(long, value_name = "N", help_heading = "Stream")]
     pub(crate) threads: Option<usize>,
 
-    /// Parts carried at once
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Stream")]
-    pub(crate) jobs: usize,
+    /// Parts carried at once, and connections that load a MySQL database. Default: 1, and 4
+    #[arg(long, value_name = "N", help_heading = "Stream")]
+    pub(crate) jobs: Option<usize>,
 
     /// Memory for the whole run, everything included
     #[arg(
@@ -140,6 +140,10 @@ pub(crate) struct CopyArgs {
     /// Load into a database that is not empty, beside what is there
     #[arg(long, help_heading = "Destination", conflicts_with = "overwrite")]
     pub(crate) into_existing: bool,
+
+    /// Afterwards, hold source and destination, both databases, against each other as `dbferry compare` does
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Destination")]
+    pub(crate) verify: Option<VerifyArg>,
 
     /// File whose first line is the password of a database as DEST
     #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE", help_heading = "Destination")]
@@ -347,6 +351,13 @@ pub(crate) enum SyncArg {
     Disk,
     /// The server sends while it saves
     Diskless,
+}
+
+/// `--verify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyArg {
+    /// Objects, rows and values
+    Compare,
 }
 
 /// `--pg-format`.

@@ -7,7 +7,7 @@ use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Error, Result};
 use serde_json::json;
 
-use super::args::CompareArgs;
+use super::args::{CompareArgs, OutputArgs};
 use super::endpoint::From;
 use super::{passwords, render};
 
@@ -29,12 +29,7 @@ pub(crate) async fn run(args: CompareArgs, cx: &Context) -> Result<bool> {
         render::print(&format!("{document}\n"))?;
         return Ok(comparison.equal);
     }
-    if !args.output.quiet {
-        say(&comparison, args.output.verbose);
-    }
-    if !comparison.equal {
-        render::error(&verdict(&comparison));
-    }
+    tell(&comparison, &args.output);
     Ok(comparison.equal)
 }
 
@@ -53,6 +48,16 @@ fn verdict(comparison: &Comparison) -> Error {
     Error::mismatch("the two databases are not the same")
         .with("objects that differ", comparison.differences.len())
         .with("tables whose rows differ", tables)
+}
+
+/// Tells people what was found; those who want errors only, whether it is one.
+pub(crate) fn tell(comparison: &Comparison, output: &OutputArgs) {
+    if output.talks() {
+        say(comparison, output.verbose);
+    }
+    if !comparison.equal {
+        render::error(&verdict(comparison));
+    }
 }
 
 fn say(comparison: &Comparison, verbose: bool) {

@@ -10,7 +10,10 @@ use pipeline::{
     Algorithm, Context, Delivery, Destination, Error, Format, Job, Result, Settings, Source, Steps,
     Transform, prepare,
 };
-use sinks::{FileDestination, FileOptions, Occupied, PostgresDestination, PvcDestination, StdoutDestination};
+use sinks::{
+    FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination, PvcDestination,
+    StdoutDestination,
+};
 use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::interpret::{Interpret, Interpretation};
@@ -22,8 +25,11 @@ use super::endpoint::{From, To};
 use super::names::Names;
 use super::{passwords, render, size};
 
-/// Runs the command.
-pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
+/// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
+const LOADING: usize = 4;
+
+/// Runs the command; answers whether a comparison that was asked for found both sides the same.
+pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let (from, destinations) = split(&args)?;
     if let [first, rest @ ..] = destinations.as_slice()
         && rest.contains(first)
@@ -45,6 +51,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
     let names = Names::new(Timestamp::now(), db, host);
     let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
     let wanted = interpretation(&args, &from, &targets, memory)?;
+    let pairs = pairs(&args, &from, &targets)?;
     if wanted.format == Some(Format::Opaque)
         && let Some((_, flag)) = &wanted.only
     {
@@ -63,19 +70,60 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<()> {
         steps: steps(&from, wanted, memory),
         source: source(from, &args.source, args.format, args.profile, redis)?,
         deliveries,
-        settings: Settings { memory, jobs: args.jobs.max(1), digests },
+        settings: Settings { memory, jobs: args.jobs.unwrap_or(1).max(1), digests },
     };
     let prepared = prepare(job, cx).await?;
     if args.dry_run {
-        return dry_run(&prepared.plan, args.output.json);
+        return dry_run(&prepared.plan, args.output.json).map(|()| true);
     }
     let report = prepared.run(cx).await?;
-    if args.output.json {
-        render::print(&format!("{}\n", render::report_json(&report)))?;
-    } else if args.output.talks() {
+    let mut document = render::report_json(&report);
+    if args.output.talks() {
         render::report(&report);
+        if pairs.is_empty() && targets.iter().any(|target| matches!(target, To::Database(_))) {
+            render::say(
+                "content was not compared: `--verify compare`, or `dbferry compare SOURCE DEST`, does it",
+            );
+        }
     }
-    Ok(())
+    let mut equal = true;
+    for (source, dest) in &pairs {
+        let options = audit::Options { jobs: LOADING, show: 5 };
+        let comparison = audit::compare(source, dest, &options, cx).await?;
+        equal &= comparison.equal;
+        document["comparison"] = serde_json::json!(comparison);
+        if !args.output.json {
+            super::compare::tell(&comparison, &args.output);
+        }
+    }
+    if args.output.json {
+        if !equal {
+            document["exit_code"] = serde_json::json!(6);
+        }
+        render::print(&format!("{document}\n"))?;
+    }
+    Ok(equal)
+}
+
+/// The databases that `--verify compare` holds against each other.
+fn pairs(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Vec<(DatabaseUrl, DatabaseUrl)>> {
+    if args.verify.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut pairs = Vec::new();
+    for target in targets {
+        if let (From::Database(source), To::Database(dest)) = (from, target) {
+            let (mut source, mut dest) = ((**source).clone(), (**dest).clone());
+            passwords::complete(&mut source, args.source.source_password_file.as_deref())?;
+            passwords::complete(&mut dest, args.dest_password_file.as_deref())?;
+            pairs.push((source, dest));
+        }
+    }
+    if pairs.is_empty() {
+        return Err(Error::usage("`--verify compare` wants databases as SOURCE and DEST")
+            .hint("`dbferry verify ARCHIVE` checks an archive"));
+    }
+    Ok(pairs)
 }
 
 /// SOURCE and DESTs; with `-- COMMAND`, every endpoint is a DEST.
@@ -152,20 +200,21 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
     };
     for target in targets {
         let To::Database(url) = target else { continue };
+        let wants = if url.engine == Engine::Postgres { POSTGRES } else { MYSQL };
         match &only {
-            Some((formats, flag)) if *formats != POSTGRES => {
+            Some((formats, flag)) if *formats != wants => {
                 return Err(Error::usage(format!("`{flag}` does not fit the destination {url}")).hint(
                     "--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL",
                 ));
             }
             Some(_) => {}
-            None => only = Some((POSTGRES, url.to_string())),
+            None => only = Some((wants, url.to_string())),
         }
         if let From::Database(source) = from
-            && live_format(source, args.source.pg_format) != Format::Postgres
+            && !wants.contains(&live_format(source, args.source.pg_format))
         {
             return Err(Error::usage(format!("`{source}` gives no SQL text that {url} could load")).hint(
-                "a PostgreSQL database is loaded from a PostgreSQL database, without --pg-format custom",
+                "a database is loaded from one of its own family; from PostgreSQL without --pg-format custom",
             ));
         }
     }
@@ -324,7 +373,15 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
                 (_, true) => Occupied::Join,
                 _ => Occupied::Refuse,
             };
-            (Box::new(PostgresDestination::new(*url, occupied)?), String::new())
+            let loader: Box<dyn Destination> = if url.engine == Engine::Postgres {
+                Box::new(PostgresDestination::new(*url, occupied)?)
+            } else {
+                // Three times this is what the loader takes.
+                let room = size::parse("--memory", &args.memory)? / 10;
+                let jobs = args.jobs.unwrap_or(LOADING).max(1);
+                Box::new(MysqlDestination::new(*url, MysqlLoad { occupied, jobs, room })?)
+            };
+            (loader, String::new())
         }
         To::Path(template) => {
             if reserve.is_some() {

@@ -98,10 +98,10 @@ impl To {
         if text == "-" {
             return Ok(Self::Stdout);
         }
-        let takes = "DEST takes file:///, a path, pvc:///, postgres:// and -";
+        let takes = "DEST takes file:///, a path, pvc:///, mysql://, mariadb://, postgres:// and -";
         if DatabaseUrl::recognizes(&text) {
             let url = DatabaseUrl::parse(&text)?;
-            if url.engine != Engine::Postgres {
+            if url.engine == Engine::Redis {
                 return Err(Error::usage(format!("`{url}` cannot be a destination")).hint(takes));
             }
             return Ok(Self::Database(Box::new(url)));
@@ -169,7 +169,7 @@ mod tests {
     fn destinations() {
         assert!(matches!(To::parse("pvc:///mnt/x").unwrap(), To::Volume(p) if p == "/mnt/x"));
         assert!(matches!(To::parse("out.sql").unwrap(), To::Path(p) if p == "out.sql"));
-        for bad in ["", "nfs://x/y", "cmd:cat", "mysql://u:secret@h/db", "pvc://claim/path"] {
+        for bad in ["", "nfs://x/y", "cmd:cat", "redis://u:secret@h/1", "pvc://claim/path"] {
             let error = To::parse(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad}");
             assert!(!format!("{error:?}").contains("secret"));

@@ -37,18 +37,10 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Copy(args) => in_runtime(&args.output.clone(), async |cx| copy::run(*args, cx).await),
+        Command::Copy(args) => judged(&args.output.clone(), async |cx| copy::run(*args, cx).await),
         Command::Verify(args) => in_runtime(&args.output.clone(), async |cx| verify::run(args, cx).await),
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
-        Command::Compare(args) => {
-            let equal = Cell::new(true);
-            let code = in_runtime(&args.output.clone(), async |cx| {
-                equal.set(compare::run(args, cx).await?);
-                Ok(())
-            });
-            // What differs is an answer, and was given: there is no error to print beside it.
-            if equal.get() { code } else { ExitCode::from(6) }
-        }
+        Command::Compare(args) => judged(&args.output.clone(), async |cx| compare::run(args, cx).await),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dbferry", &mut script);
@@ -56,6 +48,16 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Man { command } => finish(man(command.as_deref()), None),
     }
+}
+
+/// A command that also answers whether two sides are the same. What differs was told: there is no error to print beside it.
+fn judged(output: &OutputArgs, command: impl AsyncFnOnce(&Context) -> Result<bool>) -> ExitCode {
+    let equal = Cell::new(true);
+    let code = in_runtime(output, async |cx| {
+        equal.set(command(cx).await?);
+        Ok(())
+    });
+    if equal.get() { code } else { ExitCode::from(6) }
 }
 
 fn man(command: Option<&str>) -> Result<()> {

@@ -17,7 +17,7 @@ fn mistakes_are_exit_2_with_a_hint_and_touch_nothing() {
         (&["copy", "ftp://host/a", "b.sql"], "unknown scheme `ftp://`"),
         (&["copy", "a.sql", "nfs://host/a"], "unknown scheme `nfs://`"),
         (&["copy", "mysql://u@h:notaport/db", "b.sql"], "port"),
-        (&["copy", "a.sql", "mysql://u@h/db"], "cannot be a destination"),
+        (&["copy", "a.sql", "redis://u@h/1"], "cannot be a destination"),
         (&["copy", "a.sql", "b.sql", "--compress", "rar"], "rar"),
         (&["copy", "a.sql", "b.sql", "--compress", "zstd:99"], "99"),
         (&["copy", "a.sql", "b.sql.gz", "--compress", "zstd"], "b.sql.gz"),

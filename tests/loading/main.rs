@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod compare;
+mod mysql;
 mod postgres;
+mod run;
 #[path = "../databases/tool.rs"]
 #[allow(dead_code, reason = "shared with the tests of archives, which use more of it")]
 mod tool;
@@ -14,5 +16,6 @@ use test_servers::Trials;
 
 fn main() -> ExitCode {
     let trials = compare::trials(Trials::new());
+    let trials = mysql::trials(trials);
     postgres::trials(trials).run()
 }

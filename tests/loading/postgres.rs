@@ -1,12 +1,12 @@
 //! PostgreSQL as a destination: whole or absent, whatever happens.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use test_servers::{Needs, PostgresServer, TestResult, Trials, sample};
 
 use crate::compare::{assert_equal, compare};
+use crate::run::{copy, expect};
 use crate::tool::Tool;
 
 pub(crate) fn trials(trials: Trials) -> Trials {
@@ -18,24 +18,6 @@ pub(crate) fn trials(trials: Trials) -> Trials {
         .with("postgres_takes_nothing_of_a_load_that_fails", &[Needs::Postgres], all_or_nothing)
         .with("postgres_executes_no_command_of_psql", &[Needs::Postgres], hostile)
         .with("postgres_killed_at_any_moment", &[Needs::Postgres], killed)
-}
-
-/// Runs `copy SOURCE env:OTHER …` with `$DB` and `$OTHER`, and `input` on standard input.
-fn copy(tool: &Tool, source: &str, from: &str, to: &str, more: &[&str], input: &[u8]) -> Output {
-    let mut args = vec!["copy", source, "env:OTHER"];
-    args.extend(more);
-    let mut command: Command = tool.command(from, &args);
-    command.env("OTHER", to).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A run that refuses closes its end before it has read everything.
-    child.stdin.take().unwrap().write_all(input).ok();
-    child.wait_with_output().unwrap()
-}
-
-fn expect(code: i32, output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    said
 }
 
 fn is_empty(server: &PostgresServer, db: &str) -> bool {

@@ -1,0 +1,153 @@
+//! A MySQL or MariaDB database as a destination: a dump is executed, its rows over several connections.
+//!
+//! These servers commit every change of the schema by itself, so a load cannot be one transaction. Instead the database is marked as incomplete before the first
+//! statement, by a table that also remembers which units of rows are there, and `publish` removes the mark. A load that fails removes what it made; one
+//! that is killed leaves the mark, and nobody takes the database for whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
+use pipeline::endpoint::{DatabaseUrl, Engine};
+use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, Sink};
+
+use crate::postgres::Occupied;
+
+mod create;
+mod explain;
+mod script;
+mod target;
+mod worker;
+
+/// How to load.
+#[derive(Debug, Clone)]
+pub struct MysqlLoad {
+    /// What to do with a database that holds something.
+    pub occupied: Occupied,
+    /// Connections that bring rows.
+    pub jobs: usize,
+    /// Longest statement in bytes, and what is on its way at once. The loader holds three times this.
+    pub room: usize,
+}
+
+/// A MySQL or MariaDB database.
+#[derive(Debug)]
+pub struct MysqlDestination {
+    url: DatabaseUrl,
+    options: MysqlLoad,
+    /// The target was touched, and is not whole yet.
+    begun: Arc<AtomicBool>,
+}
+
+impl MysqlDestination {
+    /// The database at `url`.
+    pub fn new(url: DatabaseUrl, options: MysqlLoad) -> Result<Self> {
+        if url.engine != Engine::Mysql {
+            return Err(Error::bug("a URL of another kind was given to the MySQL loader"));
+        }
+        if url.databases.len() != 1 {
+            return Err(Error::usage(format!("`{url}` does not name the database to load into"))
+                .hint("name it in the path: mysql://user@host/db"));
+        }
+        Ok(Self { url, options, begun: Arc::default() })
+    }
+}
+
+#[async_trait]
+impl Destination for MysqlDestination {
+    fn endpoint(&self) -> String {
+        self.url.to_string()
+    }
+
+    fn memory(&self) -> usize {
+        // The statement that arrives, those on their way, and the client library's copies of them.
+        3 * self.options.room + (8 << 20)
+    }
+
+    async fn probe(&mut self, _: &Context) -> Result<Option<u64>> {
+        let mut conn = target::connect(&self.url).await?;
+        target::check(&mut conn, &self.url, self.options.occupied).await?;
+        Ok(None)
+    }
+
+    async fn open(&self, part: &PartHeader, cx: &Context) -> Result<Box<dyn Sink>> {
+        if part.path.is_some() {
+            return Err(Error::usage("a database takes one stream, and this source has several parts"));
+        }
+        let mut conn = target::connect(&self.url).await?;
+        // Somebody may have come between the look and the load.
+        target::check(&mut conn, &self.url, self.options.occupied).await?;
+        if self.options.occupied == Occupied::Replace {
+            self.begun.store(true, Ordering::Relaxed);
+            target::clear(&mut conn).await?;
+            // What clearing has set is not for loading.
+            conn = target::connect(&self.url).await?;
+        }
+        target::mark(&mut conn, cx).await?;
+        self.begun.store(true, Ordering::Relaxed);
+        let packet: Option<usize> = conn
+            .query_first("SELECT @@max_allowed_packet")
+            .await
+            .map_err(|error| explain::refused(error, "looking at it"))?;
+        let packet = packet.unwrap_or(16 << 20);
+        let script = script::Script::new(conn, self.url.clone(), &self.options, packet, cx.clone());
+        Ok(Box::new(script))
+    }
+
+    async fn publish(&mut self, _: &Manifest, _: &Context) -> Result<()> {
+        let sql = format!("DROP TABLE IF EXISTS {}", target::JOURNAL);
+        // Done twice it is done, so a lost answer is no question. A failover takes about a minute.
+        let mut failed = None;
+        for wait in [0, 1, 2, 4, 8, 15, 30] {
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            let result = match target::connect(&self.url).await {
+                Ok(mut conn) => {
+                    conn.query_drop(&sql).await.map_err(|error| explain::refused(error, &format!("`{sql}`")))
+                }
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => {
+                    self.begun.store(false, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        // Everything is loaded: to remove it now would help nobody.
+        self.begun.store(false, Ordering::Relaxed);
+        let error = failed.unwrap_or_else(|| Error::bug("nothing was tried"));
+        Err(error
+            .of_kind(Kind::Temporary)
+            .also(format!(
+                "everything is loaded, and the table {} still marks the target as incomplete",
+                target::JOURNAL
+            ))
+            .hint(format!("drop the table {} yourself, or start over with `--overwrite`", target::JOURNAL)))
+    }
+
+    async fn abandon(&mut self) -> Result<()> {
+        if !self.begun.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let incomplete = |why: &str| {
+            Error::sink(format!(
+                "{why}: the target is incomplete, and the table {} marks it",
+                target::JOURNAL
+            ))
+            .hint("start over with `--overwrite`")
+        };
+        if self.options.occupied == Occupied::Join {
+            return Err(incomplete("it was loaded beside what was there, so nothing was removed"));
+        }
+        let mut conn = match target::connect(&self.url).await {
+            Ok(conn) => conn,
+            Err(error) => return Err(incomplete("the target cannot be reached").caused_by(error)),
+        };
+        target::clear(&mut conn)
+            .await
+            .map_err(|error| incomplete("not everything could be removed").caused_by(error))
+    }
+}
