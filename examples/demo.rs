@@ -102,7 +102,18 @@ impl Demo {
         let view = MySqlView { without_definers: true, ..MySqlView::default() };
         let before = fingerprint::mysql(&source, "shop", &view)?;
         let after = fingerprint::mysql(&target, "shop", &view)?;
-        self.same(&before.difference(&after), "zstdcat | mysql, as a restricted administrator")
+        self.same(&before.difference(&after), "zstdcat | mysql, as a restricted administrator")?;
+
+        step("dbferry copy mysql://… mysql://… --for rds-mysql --overwrite --verify compare");
+        let path = format!("{}:{}", source.client_dir().display(), std::env::var("PATH").unwrap_or_default());
+        self.run(
+            Command::new(&self.dbferry)
+                .args(["copy", "env:DEMO_SOURCE", "env:DEMO_TARGET", "--for", "rds-mysql"])
+                .args(["--overwrite", "--verify", "compare"])
+                .env("DEMO_SOURCE", url)
+                .env("DEMO_TARGET", target.url(target.admin(), "shop")?)
+                .env("PATH", path),
+        )
     }
 
     /// PostgreSQL to an archive, and back through `zcat | psql`.
