@@ -37,7 +37,8 @@ fn benchmark() -> Result<()> {
     common::print(&common::machine(&tools));
     // Not /tmp, which is memory on many machines: writing to the disk is part of the work.
     let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let bench = Bench { dir: dir.path(), rounds, peers };
+    let contenders = std::env::var("DBFERRY_BENCH_FILES").ok();
+    let bench = Bench { dir: dir.path(), rounds, peers, contenders };
     let only = std::env::var("DBFERRY_BENCH_ONLY").ok();
     for (name, needs) in
         [("application", Needs::MariaDb), ("mixed", Needs::MariaDb), ("postgres", Needs::Postgres)]
@@ -61,6 +62,8 @@ struct Bench<'a> {
     dir: &'a Path,
     rounds: usize,
     peers: Vec<&'static str>,
+    /// Files of the contenders that are wanted, with commas; all when absent.
+    contenders: Option<String>,
 }
 
 /// A way from the database to a file.
@@ -145,7 +148,12 @@ impl Bench<'_> {
         let dumped = self.count_dump(client)?;
         let usable = |contender: &Contender| {
             let mut words = contender.name.split(['|', ' ', '`']);
-            !words.any(|word| ["sed", "gzip", "pigz", "zstd"].contains(&word) && !self.peers.contains(&word))
+            let runs = !words
+                .any(|word| ["sed", "gzip", "pigz", "zstd"].contains(&word) && !self.peers.contains(&word));
+            runs && self
+                .contenders
+                .as_ref()
+                .is_none_or(|wanted| wanted.split(',').any(|w| contender.file == Some(w)))
         };
         let contenders: Vec<Contender> = contenders.into_iter().filter(usable).collect();
         let mut cases: Vec<Case<'_>> = contenders
