@@ -172,7 +172,8 @@ impl Carry {
         for report in &transforms {
             objects.extend(report.objects.clone());
         }
-        let format = format.or(found).unwrap_or(Format::Opaque);
+        // A step that turned it into something else knows better than the source.
+        let format = found.or(format).unwrap_or(Format::Opaque);
         Some(PartReport { path, phase, format, source, raw, transforms, objects, stored })
     }
 }

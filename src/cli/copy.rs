@@ -23,7 +23,7 @@ use transforms::postgres;
 use super::args::{CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
-use super::{passwords, render, size};
+use super::{passwords, redis, render, size};
 
 /// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
 const LOADING: usize = 4;
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     }
     let deliveries =
         destinations.iter().map(|typed| delivery(typed, &args, &from, &names)).collect::<Result<Vec<_>>>()?;
-    let redis = RedisOptions {
+    let replica = RedisOptions {
         may_stall: targets.iter().any(may_stall),
         databases: wanted.rdb.databases.iter().copied().collect(),
         ..RedisOptions::default()
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let job = Job {
         id: names.id().to_owned(),
         steps: steps(&from, wanted, memory),
-        source: source(from, &args.source, args.format, args.profile, redis)?,
+        source: source(from, &args.source, args.format, args.profile, replica)?,
         deliveries,
         settings: Settings { memory, jobs: args.jobs.unwrap_or(1).max(1), digests },
     };
@@ -229,7 +229,7 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
         }
     }
     Ok(Interpretation {
-        format: args.format.map(format),
+        format: args.format.map(format).or_else(|| redis::carried(from)),
         mysql: mysql::Options { definer, profile: mysql_profile, require_trailer: !args.no_trailer },
         postgres: postgres::RewriteOptions {
             profile: postgres_profile,
@@ -291,7 +291,7 @@ pub(crate) fn source(
     args: &SourceArgs,
     format_arg: Option<FormatArg>,
     profile: Option<ProfileArg>,
-    redis: RedisOptions,
+    replica: RedisOptions,
 ) -> Result<Box<dyn Source>> {
     let told = format_arg.map(format);
     Ok(match from {
@@ -307,7 +307,7 @@ pub(crate) fn source(
                         allow_partial: args.allow_partial,
                     },
                 )?),
-                Engine::Redis => Box::new(super::redis::source(*url, args, redis)),
+                Engine::Redis => Box::new(redis::source(*url, args, replica)),
             }
         }
         From::Path(path) if path.is_dir() => {

@@ -20,7 +20,7 @@ pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
     let from = From::parse(&args.endpoint)?;
     let inspection = Arc::new(Mutex::new(Contents::default()));
     let wanted = Interpretation {
-        format: args.format.map(copy::format),
+        format: args.format.map(copy::format).or_else(|| redis::carried(&from)),
         inspection: Some(Arc::clone(&inspection)),
         rdb: redis::inspected(&from, &args.source, memory)?,
         ..Interpretation::default()

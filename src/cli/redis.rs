@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use pipeline::endpoint::{DatabaseUrl, Engine};
-use pipeline::{Error, Result};
+use pipeline::{Error, Format, Result};
 use transforms::rdb::{DataType, Options, Target, TextForm, Version};
 
 use super::args::{FormatArg, ProfileArg, SourceArgs, SyncArg};
@@ -171,6 +171,11 @@ pub(crate) fn inspected(from: &From, source: &SourceArgs, memory: usize) -> Resu
     let databases = named(from)?.into_iter().collect();
     let drop_twice = source.redis_scan;
     Ok(Options { databases, drop_twice, now: now(), merge_memory: memory / 4, ..Options::default() })
+}
+
+/// What a live server sends is known before it is asked, and then nothing is set aside for what else it might be.
+pub(crate) fn carried(from: &From) -> Option<Format> {
+    matches!(from, From::Database(url) if url.engine == Engine::Redis).then_some(Format::Rdb)
 }
 
 /// The databases in the URL of a Redis server.

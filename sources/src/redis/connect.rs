@@ -105,10 +105,16 @@ fn healthy(replicas: &Reply) -> Option<(String, u16)> {
 /// Connects, and no more.
 pub(super) async fn open(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
     let limit = timeout(url);
-    match tokio::time::timeout(limit, stream(place, url)).await {
-        Ok(stream) => Ok(Wire::new(stream?, place.to_string())),
-        Err(_) => Err(unreachable(place).with("waited", format!("{} s", limit.as_secs()))),
+    if let Ok(stream) = tokio::time::timeout(limit, stream(place, url)).await {
+        return Ok(Wire::new(stream?, place.to_string()));
     }
+    let error = unreachable(place).with("waited", format!("{} s", limit.as_secs()));
+    // A server that expects no TLS waits for the end of what it takes for a command.
+    Err(if url.tls_mode() > TlsMode::Prefer {
+        error.hint("does this port speak TLS? redis:// connects without")
+    } else {
+        error
+    })
 }
 
 /// Connects and logs in.

@@ -1,7 +1,7 @@
 //! Real servers for tests and the demo, their sample data, and fingerprints of what they hold.
 //!
 //! A dump tool that was only ever run against mocks carries what its author believed. This crate starts
-//! MariaDB, MySQL and PostgreSQL themselves: as child processes on free ports, in throw-away directories,
+//! MariaDB, MySQL, PostgreSQL, Redis and Valkey themselves: as child processes on free ports, in throw-away directories,
 //! under an unprivileged account, gone when the value is dropped, when the test panics and when the test
 //! process is killed. [`Needs`] says what is installed; `tests/servers/install` installs it; [`Trials`]
 //! turns a missing server into an ignored trial, or a failed one where `DBFERRY_REQUIRE_SERVERS=1`.
@@ -21,6 +21,7 @@ pub mod fingerprint;
 mod mysql;
 mod place;
 mod postgres;
+mod redis;
 pub mod sample;
 mod trials;
 
@@ -28,4 +29,5 @@ pub use error::{Error, Result};
 pub use mysql::{Flavour, MySqlOptions, MySqlServer, mariadb, mysql, mysql_like_rds};
 pub use place::{Needs, cache_dir};
 pub use postgres::{PostgresOptions, PostgresServer, postgres, postgres_like_rds, postgres_unstable};
+pub use redis::{RedisFlavour, RedisOptions, RedisServer, redis};
 pub use trials::{TestResult, Trials};

@@ -22,6 +22,12 @@ pub enum Needs {
     Postgres,
     /// PostgreSQL 18 from Debian unstable.
     PostgresUnstable,
+    /// Redis from the distribution's packages (7.0 in Debian 12).
+    Redis,
+    /// Redis 8 from Debian unstable.
+    RedisUnstable,
+    /// Valkey 9 from Debian unstable.
+    Valkey,
 }
 
 impl Needs {
@@ -32,6 +38,11 @@ impl Needs {
             Self::MySql => ("MySQL 9", unstable_is_there() && unstable("usr/sbin/mysqld").is_file()),
             Self::Postgres => ("PostgreSQL", postgres_bin().is_some()),
             Self::PostgresUnstable => ("PostgreSQL 18", postgres_unstable_bin().is_some()),
+            Self::Redis => ("Redis", program(&["redis-server"]).is_some()),
+            Self::RedisUnstable => {
+                ("Redis 8", unstable_is_there() && unstable("usr/bin/redis-server").is_file())
+            }
+            Self::Valkey => ("Valkey 9", unstable_is_there() && unstable("usr/bin/valkey-server").is_file()),
         };
         (!there).then(|| format!("{name} is not installed"))
     }
