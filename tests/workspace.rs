@@ -27,9 +27,13 @@ fn the_arrows_point_one_way() {
         ("dbferry-pipeline", &[]),
         ("dbferry-connections", &["dbferry-pipeline"]),
         ("dbferry-audit", &["dbferry-pipeline", "dbferry-connections"]),
-        ("dbferry-sources", &["dbferry-pipeline", "dbferry-formats", "dbferry-connections"]),
+        ("dbferry-stores", &["dbferry-pipeline"]),
+        (
+            "dbferry-sources",
+            &["dbferry-pipeline", "dbferry-formats", "dbferry-connections", "dbferry-stores"],
+        ),
         ("dbferry-transforms", &["dbferry-pipeline", "dbferry-formats"]),
-        ("dbferry-sinks", &["dbferry-pipeline", "dbferry-formats", "dbferry-connections"]),
+        ("dbferry-sinks", &["dbferry-pipeline", "dbferry-formats", "dbferry-connections", "dbferry-stores"]),
     ]);
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();

@@ -14,6 +14,9 @@ use crate::plan::MemoryPlan;
 use crate::source::{Format, Phase, Source, SourceInfo};
 use crate::transform::{Transform, TransformReport};
 
+/// What a reader may hold unless the settings say otherwise.
+pub const READER_MEMORY: usize = 4 << 20;
+
 /// Makes the steps for one part; called once for each, and once beforehand to learn how much memory they want.
 pub type Steps = Arc<dyn Fn(Option<Format>) -> Result<Vec<Box<dyn Transform>>> + Send + Sync>;
 
@@ -74,11 +77,13 @@ pub struct Settings {
     pub jobs: usize,
     /// Digests of source, raw and stored bytes.
     pub digests: Vec<Algorithm>,
+    /// Bytes that one reader may hold.
+    pub reader: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { memory: 256 << 20, jobs: 1, digests: vec![Algorithm::Blake3] }
+        Self { memory: 256 << 20, jobs: 1, digests: vec![Algorithm::Blake3], reader: READER_MEMORY }
     }
 }
 

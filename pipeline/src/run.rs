@@ -16,8 +16,6 @@ use crate::plan::MemoryPlan;
 use crate::source::{Part, Source, SourceInfo};
 use crate::transform::Chain;
 
-/// Room that one reader may take; what a reader says when its part is there must fit in it.
-const READER_MEMORY: usize = 4 << 20;
 /// How often observers see the meters.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -70,7 +68,7 @@ pub async fn prepare(job: Job, cx: &Context) -> Result<Prepared> {
     let began = Instant::now();
     let started = Timestamp::now();
 
-    let mut stages = READER_MEMORY + Chain::new(steps(None)?).memory();
+    let mut stages = settings.reader + Chain::new(steps(None)?).memory();
     let mut edges = 1;
     for delivery in &deliveries {
         let tail = Chain::new((delivery.tail)(None)?);
@@ -261,7 +259,7 @@ impl Prepared {
     }
 
     fn carry(&self, part: Part, cause: &FirstCause) -> Result<Carry> {
-        if part.reader.memory() > READER_MEMORY {
+        if part.reader.memory() > self.settings.reader {
             return Err(Error::bug("a reader wants more memory than the plan gives it"));
         }
         let mut branches = Vec::new();

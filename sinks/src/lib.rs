@@ -1,10 +1,11 @@
-//! Where bytes go: [`file`](mod@file) systems, mounted volumes ([`pvc`]), [`stdout`], [`null`], and databases ([`mysql`], [`postgres`]).
+//! Where bytes go: [`file`](mod@file) systems, mounted volumes ([`pvc`]), [`s3`], [`stdout`], [`null`], and databases ([`mysql`], [`postgres`]).
 
 pub mod file;
 pub mod mysql;
 pub mod null;
 pub mod postgres;
 pub mod pvc;
+pub mod s3;
 pub mod stdout;
 mod writer;
 
@@ -13,4 +14,5 @@ pub use mysql::{MysqlDestination, MysqlLoad};
 pub use null::NullDestination;
 pub use postgres::{Occupied, PostgresDestination};
 pub use pvc::PvcDestination;
+pub use s3::{S3Destination, S3Options};
 pub use stdout::StdoutDestination;

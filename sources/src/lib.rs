@@ -1,4 +1,4 @@
-//! Where bytes come from: database clients, files, directories, commands.
+//! Where bytes come from: database clients, files, directories, objects, commands.
 //!
 //! Every source keeps the contract of [`pipeline::Source`]: its `Ok` means that the origin itself said that the stream is complete.
 
@@ -12,6 +12,7 @@ mod mysql;
 mod postgres;
 mod programs;
 mod redis;
+mod s3;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -23,6 +24,7 @@ pub use file::{FileSource, path_source};
 pub use mysql::{MysqlDump, MysqlOptions};
 pub use postgres::{PgDump, PgOptions};
 pub use redis::{RedisDump, RedisOptions, RedisSync};
+pub use s3::S3Source;
 
 /// The only part of a source that is one stream.
 fn whole(format: Option<Format>, expected_bytes: Option<u64>, reader: Box<dyn Reader>) -> Part {

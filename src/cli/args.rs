@@ -53,6 +53,7 @@ Endpoints:
   file:///PATH or a bare path           a dump (compressed or not), or a directory (as tar); as DEST, an archive
   pvc:///MOUNT/PATH                     as a file, and only if a volume is mounted there
   mysql://…/DB, postgres://…/DB         as DEST: the dump is loaded into this database
+  s3://BUCKET/KEY[?endpoint=…&region=…] an object, in AWS or any store with its protocol (docs/s3.md lists the parameters)
   cmd:COMMAND LINE                      any command's output; its exit status is part of success
   env:NAME                              the endpoint is in this environment variable (keeps passwords out of `ps`)
   -                                     standard input or output
@@ -149,9 +150,17 @@ pub(crate) struct CopyArgs {
     #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE", help_heading = "Destination")]
     pub(crate) dest_password_file: Option<PathBuf>,
 
-    /// Read the archive back from the device and hash it before it is published
+    /// Read the archive back from the device or store and hash it before it is published
     #[arg(long, help_heading = "Destination")]
     pub(crate) read_back: bool,
+
+    /// Do not read back even what a store cannot prove; the manifest then says so
+    #[arg(long, help_heading = "Destination", conflicts_with = "read_back")]
+    pub(crate) no_verify: bool,
+
+    /// Checksum for s3:// destinations: auto, crc64nvme, crc32c, md5 or none. Default: auto, the best that the store is seen to check
+    #[arg(long, value_name = "KIND", help_heading = "Destination")]
+    pub(crate) s3_checksum: Option<String>,
 
     /// Go on, and succeed, when this DEST (as typed) fails. May be given several times
     #[arg(long, value_name = "DEST", help_heading = "Destination")]
@@ -235,7 +244,7 @@ pub(crate) struct OutputArgs {
 /// Arguments of `dbferry verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The archive: its file or directory, or its manifest
+    /// The archive: its file, directory or s3:// address, or its manifest
     pub(crate) archive: String,
 
     /// The manifest, when it is not beside the archive

@@ -12,9 +12,11 @@ use pipeline::{
 };
 use sinks::{
     FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination, PvcDestination,
+    S3Destination, S3Options,
     StdoutDestination,
 };
 use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
+use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
@@ -68,9 +70,9 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let job = Job {
         id: names.id().to_owned(),
         steps: steps(&from, wanted, memory),
-        source: source(from, &args.source, args.format, args.profile, replica)?,
+        settings: Settings { memory, jobs: args.jobs.unwrap_or(1).max(1), digests, reader: reader(&from, memory) },
+        source: source(from, &args.source, args.format, args.profile, replica, memory)?,
         deliveries,
-        settings: Settings { memory, jobs: args.jobs.unwrap_or(1).max(1), digests },
     };
     let prepared = prepare(job, cx).await?;
     if args.dry_run {
@@ -285,6 +287,19 @@ pub(crate) fn steps(from: &From, wanted: Interpretation, memory: usize) -> Steps
     })
 }
 
+/// What the reader of this source may hold. Ranges of an object are read at once, each into a buffer.
+pub(crate) fn reader(from: &From, memory: usize) -> usize {
+    match from {
+        From::S3(_) => object_reader(memory),
+        _ => Settings::default().reader,
+    }
+}
+
+/// What the reader of an object may hold: an eighth of the budget keeps some ranges of it in flight.
+pub(crate) fn object_reader(memory: usize) -> usize {
+    (memory / 8).max(Settings::default().reader)
+}
+
 /// The source that was meant.
 pub(crate) fn source(
     from: From,
@@ -292,6 +307,7 @@ pub(crate) fn source(
     format_arg: Option<FormatArg>,
     profile: Option<ProfileArg>,
     replica: RedisOptions,
+    memory: usize,
 ) -> Result<Box<dyn Source>> {
     let told = format_arg.map(format);
     Ok(match from {
@@ -314,6 +330,10 @@ pub(crate) fn source(
             Box::new(sources::DirectorySource::new(path, DirectoryOptions::default()))
         }
         From::Path(path) => Box::new(sources::FileSource::new(path).with_format(told)),
+        From::S3(url) => {
+            let held = reader(&From::S3(url.clone()), memory);
+            Box::new(sources::S3Source::new(*url, held).with_format(told))
+        }
         From::Stdin => Box::new(sources::FileSource::stdin().with_format(told)),
         From::Shell(line) => {
             Box::new(sources::CommandSource::shell(line)?.with_format(told).allow_empty(args.allow_empty))
@@ -396,6 +416,15 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
             let reserve = reserve.map(|bytes| bytes as u64);
             (Box::new(PvcDestination::new(&path, file_options(args, names), reserve)?), path)
         }
+        To::S3(url) => {
+            if reserve.is_some() {
+                return Err(Error::usage("`--reserve` belongs to a pvc:// destination")
+                    .hint("write the destination as pvc:///mount/path"));
+            }
+            let key =
+                archive_name(&url.key, url.key.is_empty() || url.key.ends_with('/'), args, from, names)?;
+            (Box::new(s3_destination(*url, &key, args, names)?), key)
+        }
     };
     let compression = compression(args, &name)?;
     if args.profile == Some(ProfileArg::Elasticache) {
@@ -432,6 +461,25 @@ fn fits_elasticache(typed: &str, name: &str, compression: &Compression) -> Resul
     Ok(())
 }
 
+fn s3_destination(mut url: S3Url, key: &str, args: &CopyArgs, names: &Names) -> Result<S3Destination> {
+    key.clone_into(&mut url.key);
+    if let Some(kind) = &args.s3_checksum {
+        url.checksum = kind.parse()?;
+    }
+    let memory = size::parse("--memory", &args.memory)?;
+    let sharers = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
+    // Five sixteenths of the budget, in parts that are filled and in flight; as many fit as the plan has lanes.
+    let buffer = memory / 16 * 5 / sharers.max(1) / args.jobs.unwrap_or(1).max(1);
+    let options = S3Options {
+        overwrite: args.overwrite,
+        read_back: args.read_back,
+        no_verify: args.no_verify,
+        buffer,
+        ..S3Options::new(names.id())
+    };
+    S3Destination::new(url, options)
+}
+
 fn file_options(args: &CopyArgs, names: &Names) -> FileOptions {
     FileOptions { overwrite: args.overwrite, read_back: args.read_back, ..FileOptions::new(names.id()) }
 }
@@ -462,7 +510,14 @@ fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
 /// The archive's path: placeholders filled in, and a name found when the user named only a folder.
 fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
     let path = names.fill(template)?;
-    if !path.ends_with('/') && !Path::new(&path).is_dir() {
+    let folder = path.ends_with('/') || Path::new(&path).is_dir();
+    archive_name(template, folder, args, from, names)
+}
+
+/// The name of an archive; in a folder it gets one of its own.
+fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
+    let path = names.fill(template)?;
+    if !folder {
         return Ok(path);
     }
     let is_redis = matches!(from, From::Database(url) if url.engine == Engine::Redis);
@@ -493,7 +548,9 @@ fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Res
             .hint("name the archive, such as `dump-{date}.sql.zst`"));
         }
     };
-    Ok(format!("{}/{}{ending}", path.trim_end_matches('/'), names.default_stem()))
+    let name = format!("{}{ending}", names.default_stem());
+    // An empty key is the root of a bucket; an empty path does not get here.
+    Ok(if path.is_empty() { name } else { format!("{}/{name}", path.trim_end_matches('/')) })
 }
 
 fn dry_run(plan: &pipeline::Plan, json: bool) -> Result<()> {

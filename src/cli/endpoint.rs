@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::percent_decode_str;
 use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Error, Result};
+use stores::s3::S3Url;
 
 /// Where bytes come from.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(crate) enum From {
     Database(Box<DatabaseUrl>),
     /// A file, or a directory.
     Path(PathBuf),
+    /// An object, or an archive below a prefix.
+    S3(Box<S3Url>),
     /// Standard input.
     Stdin,
     /// A command line for a shell.
@@ -29,6 +32,8 @@ pub(crate) enum To {
     Path(String),
     /// The same, and only if a volume is mounted there.
     Volume(String),
+    /// An object, or a prefix that the archive gets a name in.
+    S3(Box<S3Url>),
     /// Standard output.
     Stdout,
     /// A database server.
@@ -62,12 +67,15 @@ impl From {
         if DatabaseUrl::recognizes(&text) {
             return Ok(Self::Database(Box::new(DatabaseUrl::parse(&text)?)));
         }
+        if S3Url::recognizes(&text) {
+            return Ok(Self::S3(Box::new(S3Url::parse(&text)?)));
+        }
         match scheme(&text) {
             None => Ok(Self::Path(PathBuf::from(text))),
             Some(("file", rest)) => Ok(Self::Path(local("file", rest)?)),
             Some((scheme, _)) => Err(unknown(
                 scheme,
-                "SOURCE takes mysql://, mariadb://, mysql2://, postgres://, postgresql://, file:///, a path, cmd: and -",
+                "SOURCE takes mysql://, mariadb://, mysql2://, postgres://, postgresql://, s3://, file:///, a path, cmd: and -",
             )),
         }
     }
@@ -79,12 +87,10 @@ impl From {
                 let db = (!url.databases.is_empty()).then(|| url.databases.join("+"));
                 (db.or_else(|| Some("all".to_owned())), url.host().map(str::to_owned))
             }
-            Self::Path(path) => {
-                let stem = path.file_name().map(|name| {
-                    let name = name.to_string_lossy();
-                    name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(&name).to_owned()
-                });
-                (stem, None)
+            Self::Path(path) => (path.file_name().map(|name| stem(&name.to_string_lossy())), None),
+            Self::S3(url) => {
+                let name = url.key.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+                (name.map(stem), Some(url.bucket.clone()))
             }
             Self::Stdin | Self::Shell(_) | Self::Argv(_) => (None, None),
         }
@@ -98,7 +104,7 @@ impl To {
         if text == "-" {
             return Ok(Self::Stdout);
         }
-        let takes = "DEST takes file:///, a path, pvc:///, mysql://, mariadb://, postgres:// and -";
+        let takes = "DEST takes file:///, a path, pvc:///, s3://, mysql://, mariadb://, postgres:// and -";
         if DatabaseUrl::recognizes(&text) {
             let url = DatabaseUrl::parse(&text)?;
             if url.engine == Engine::Redis {
@@ -110,6 +116,9 @@ impl To {
             return Err(Error::usage("a command cannot be a destination")
                 .hint("write to `-` and pipe: dbferry copy SOURCE - | COMMAND"));
         }
+        if S3Url::recognizes(&text) {
+            return Ok(Self::S3(Box::new(S3Url::parse(&text)?)));
+        }
         match scheme(&text) {
             None if text.is_empty() => Err(Error::usage("DEST is empty").hint(takes)),
             None => Ok(Self::Path(text)),
@@ -118,6 +127,11 @@ impl To {
             Some((scheme, _)) => Err(unknown(scheme, takes)),
         }
     }
+}
+
+/// A file's name without its endings.
+fn stem(name: &str) -> String {
+    name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(name).to_owned()
 }
 
 /// `scheme://rest`, when that is what `text` is.

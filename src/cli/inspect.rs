@@ -28,9 +28,9 @@ pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
     let job = Job {
         id: "inspect".to_owned(),
         steps: copy::steps(&from, wanted, memory),
-        source: copy::source(from, &args.source, args.format, None, sources::RedisOptions::default())?,
+        settings: Settings { memory, reader: copy::reader(&from, memory), ..Settings::default() },
+        source: copy::source(from, &args.source, args.format, None, sources::RedisOptions::default(), memory)?,
         deliveries: Vec::new(),
-        settings: Settings { memory, ..Settings::default() },
     };
     let report = pipeline::run(job, cx).await?;
     let contents = std::mem::take(&mut *inspection.lock().unwrap_or_else(PoisonError::into_inner));

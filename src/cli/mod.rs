@@ -1,5 +1,6 @@
 //! The command line: what was typed, what was meant, and what is shown.
 
+mod archive;
 mod args;
 mod compare;
 mod copy;

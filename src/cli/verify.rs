@@ -1,41 +1,38 @@
 //! `dbferry verify`: reads an archive back and holds it against its manifest, its compression and its format. Needs no source.
 
-use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline::{
-    Algorithm, Content, Context, Error, Format, Job, Kind, Manifest, PartManifest, Report, Result, Settings,
-    Stage, Steps, Transform, manifest, no_steps,
+    Algorithm, Content, Context, Error, Format, Job, Kind, PartManifest, Report, Result, Settings, Stage,
+    Steps, Transform, no_steps,
 };
 use serde_json::json;
-use sources::FileSource;
 use transforms::codec::Decompress;
 use transforms::interpret::{Interpret, Interpretation};
 
+use super::archive::{Archive, Place};
 use super::args::VerifyArgs;
-use super::endpoint::From;
 use super::{render, size};
 
 /// Runs the command.
 pub(crate) async fn run(args: VerifyArgs, cx: &Context) -> Result<()> {
     let memory = size::parse("--memory", &args.memory)?;
-    let From::Path(path) = From::parse(&args.archive)? else {
-        return Err(Error::usage(format!("`{}` is no archive", args.archive))
-            .hint("verify takes the path of an archive, its directory or its manifest"));
-    };
+    let named = Place::of(&args.archive)?;
     let mut checked = Vec::new();
     if args.without_manifest {
-        let report = read(&path, grammar(None, true, memory), &[Algorithm::Blake3], memory, cx)
+        let report = read(&named, grammar(None, true, memory), &[Algorithm::Blake3], memory, cx)
             .await
             .map_err(damaged)?;
-        checked.push(Checked::new(shown(&path), &report, false));
+        checked.push(Checked::new(named.to_string(), &report, false));
     } else {
-        let (manifest, root) = find(&path, args.manifest.as_deref())?;
-        if manifest.parts.is_empty() {
-            return Err(Error::mismatch("the manifest lists no part").with("manifest", shown(&root.manifest)));
+        let archive = Archive::find(&named, args.manifest.as_deref()).await?;
+        if archive.manifest.parts.is_empty() {
+            return Err(
+                Error::mismatch("the manifest lists no part").with("manifest", archive.manifest_place)
+            );
         }
-        for part in &manifest.parts {
-            let file = root.part(part)?;
+        for part in &archive.manifest.parts {
+            let file = archive.part(part)?;
             checked.push(check(&file, part, memory, cx).await?);
         }
     }
@@ -55,74 +52,13 @@ pub(crate) async fn run(args: VerifyArgs, cx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Where an archive's files are.
-struct Root {
-    manifest: PathBuf,
-    /// The file of an archive that is one stream.
-    stream: Option<PathBuf>,
-    folder: PathBuf,
-}
-
-impl Root {
-    fn part(&self, part: &PartManifest) -> Result<PathBuf> {
-        if let Some(stream) = &self.stream {
-            return Ok(stream.clone());
-        }
-        let relative = Path::new(&part.path);
-        let plain = relative.components().all(|c| matches!(c, Component::Normal(_)));
-        if !plain || part.path.is_empty() {
-            return Err(
-                Error::mismatch("the manifest names a part outside its archive").with("part", &part.path)
-            );
-        }
-        Ok(self.folder.join(relative))
-    }
-}
-
-/// The manifest of an archive that is named by its file, its directory or its manifest.
-fn find(path: &Path, told: Option<&Path>) -> Result<(Manifest, Root)> {
-    let text = path.to_string_lossy();
-    let (manifest_path, stream) = if path.is_dir() {
-        (path.join(manifest::IN_DIRECTORY), None)
-    } else if path.file_name().is_some_and(|name| name == manifest::IN_DIRECTORY) {
-        (path.to_owned(), None)
-    } else if let Some(stream) = text.strip_suffix(manifest::ENDING) {
-        (path.to_owned(), Some(PathBuf::from(stream)))
-    } else {
-        (PathBuf::from(format!("{text}{}", manifest::ENDING)), Some(path.to_owned()))
-    };
-    let manifest_path = told.map_or(manifest_path, Path::to_owned);
-    let json = std::fs::read(&manifest_path).map_err(|e| {
-        let missing = e.kind() == std::io::ErrorKind::NotFound;
-        let error = if missing {
-            Error::mismatch("there is no manifest, so there is no archive")
-        } else {
-            Error::source("cannot read the manifest")
-        };
-        let error = error.with("manifest", shown(&manifest_path)).caused_by(e);
-        if missing && path.is_file() {
-            error
-                .hint("a manifest that was moved: --manifest FILE")
-                .hint("a file that never had one: --without-manifest checks compression, grammar and trailer")
-        } else {
-            error
-        }
-    })?;
-    let parsed = Manifest::parse(&json)?;
-    let folder = manifest_path.parent().unwrap_or(Path::new("")).to_owned();
-    let stream = if parsed.parts.len() == 1 { stream } else { None };
-    Ok((parsed, Root { manifest: manifest_path, stream, folder }))
-}
-
-async fn check(file: &Path, part: &PartManifest, memory: usize, cx: &Context) -> Result<Checked> {
-    let length = std::fs::metadata(file)
-        .map_err(|e| {
-            Error::mismatch("a part of the archive is missing").with("part", shown(file)).caused_by(e)
-        })?
-        .len();
+async fn check(file: &Place, part: &PartManifest, memory: usize, cx: &Context) -> Result<Checked> {
+    let length = file.length().await?;
+    let length =
+        length.ok_or_else(|| Error::mismatch("a part of the archive is missing").with("part", file))?;
     if length != part.stored.bytes {
         return Err(Error::mismatch("a part of the archive has another length than its manifest says")
-            .with("part", shown(file))
+            .with("part", file)
             .with("promised", part.stored.bytes)
             .with("found", length));
     }
@@ -143,11 +79,11 @@ async fn check(file: &Path, part: &PartManifest, memory: usize, cx: &Context) ->
                 return Err(Error::mismatch(
                     "the snapshot holds other numbers of keys than its manifest says",
                 )
-                .with("part", shown(file))
+                .with("part", file)
                 .with("promised", counted(&part.objects))
                 .with("found", counted(&found.objects)));
             }
-            Ok(Checked::new(shown(file), &report, true))
+            Ok(Checked::new(file.to_string(), &report, true))
         }
         Err(error) if error.is_consequence() => Err(error),
         // The digest tells more than the place where the decoder stumbled; and if it agrees, the archive was made so.
@@ -156,25 +92,26 @@ async fn check(file: &Path, part: &PartManifest, memory: usize, cx: &Context) ->
             compare(file, "stored", &part.stored, &stored.parts[0].source)
                 .map_err(|difference| difference.also(error.to_string()))?;
             Err(damaged(error)
-                .with("part", shown(file))
+                .with("part", file)
                 .hint("the stored bytes are the ones that were written: the archive was made this way"))
         }
     }
 }
 
-fn compare(file: &Path, which: &str, promised: &Content, found: &Content) -> Result<()> {
+fn compare(file: &Place, which: &str, promised: &Content, found: &Content) -> Result<()> {
     match promised.difference(found) {
         None => Ok(()),
         Some(difference) => {
             Err(Error::mismatch(format!("the {which} bytes are not those of the manifest: {difference}"))
-                .with("part", shown(file)))
+                .with("part", file))
         }
     }
 }
 
 /// Whatever is wrong with a file that should be an archive is a mismatch.
 fn damaged(error: Error) -> Error {
-    if error.stage() == Stage::Source || error.stage() == Stage::Transform {
+    // A store that is away for a while says nothing about the archive.
+    if error.kind() != Kind::Temporary && matches!(error.stage(), Stage::Source | Stage::Transform) {
         error.at(Stage::Verify).of_kind(Kind::Mismatch)
     } else {
         error
@@ -194,7 +131,7 @@ fn grammar(format: Option<Format>, require_trailer: bool, memory: usize) -> Step
 }
 
 async fn read(
-    file: &Path,
+    file: &Place,
     steps: Steps,
     digests: &[Algorithm],
     memory: usize,
@@ -202,16 +139,17 @@ async fn read(
 ) -> Result<Report> {
     let job = Job {
         id: "verify".to_owned(),
-        source: Box::new(FileSource::new(file)),
+        source: file.source(super::copy::object_reader(memory)),
         steps,
         deliveries: Vec::new(),
-        settings: Settings { memory, digests: digests.to_vec(), ..Settings::default() },
+        settings: Settings {
+            memory,
+            digests: digests.to_vec(),
+            reader: super::copy::object_reader(memory),
+            ..Settings::default()
+        },
     };
     pipeline::run(job, cx).await
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// What was checked of one part.

@@ -22,6 +22,7 @@ mod mysql;
 mod place;
 mod postgres;
 mod redis;
+pub mod s3;
 pub mod sample;
 mod trials;
 

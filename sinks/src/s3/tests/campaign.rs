@@ -1,0 +1,137 @@
+//! Many runs with faults at random requests: never an archive that is not whole, never a success without one, nothing left but what the protocol cannot name.
+//!
+//! `DBFERRY_S3_CAMPAIGN=5000 cargo nextest run -p dbferry-sinks campaign` does more of them, `DBFERRY_S3_SEED=7` others.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pipeline::testing::Random;
+use pipeline::testing::conformance::{run, whole};
+use pipeline::{Destination, Kind};
+use test_servers::s3::{Fault, Op, Quirks};
+
+use super::Place;
+
+const RUNS: u64 = 60;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn random_fault(random: &mut Random) -> Fault {
+    match random.below(11) {
+        0 => Fault::Status(503, "SlowDown"),
+        1 => Fault::Status(500, "InternalError"),
+        2 => Fault::Reset,
+        3 => Fault::ResetInside,
+        4 | 5 => Fault::LostAnswer,
+        6 => Fault::Corrupt,
+        7 => Fault::LosePart,
+        8 => Fault::ErrorInside,
+        9 => Fault::Stall(Duration::from_millis(30)),
+        _ => Fault::Status(409, "ConditionalRequestConflict"),
+    }
+}
+
+/// What is in the place before the run, and what the run brings.
+fn archive(random: &mut Random) -> Vec<(&'static str, Bytes)> {
+    let mut bytes = |most: usize| -> Bytes {
+        let length = random.below(most);
+        Random::new(random.next_u64()).bytes(length).into()
+    };
+    match bytes(3).len() {
+        0 => vec![("", bytes(200_000))],
+        1 => vec![("", bytes(14 << 20))],
+        _ => vec![("a", bytes(7 << 20)), ("b/c", bytes(1000)), ("b/d", Bytes::new())],
+    }
+}
+
+async fn one(seed: u64) -> Result<(), String> {
+    let mut random = Random::new(seed);
+    let mut place = Place::new(Quirks::default());
+    place.patience = 1;
+    let replaces = random.below(2) == 1;
+    let old = archive(&mut random);
+    if replaces {
+        run(&mut place.s3("old", true), "old", &old).await.map_err(|error| format!("{error:?}"))?;
+    }
+    let new = archive(&mut random);
+    // From a rare fault to a store that is hardly there.
+    let odds = [40, 12, 5][random.below(3)];
+    let faults = Arc::new(Mutex::new((random.clone(), Vec::new())));
+    let chooser = Arc::clone(&faults);
+    place.server.faults(move |seen| {
+        let mut guard = chooser.lock().ok()?;
+        let (random, told) = &mut *guard;
+        if random.below(odds) != 0 {
+            return None;
+        }
+        let fault = random_fault(random);
+        told.push((seen.number, seen.op, fault));
+        Some(fault)
+    });
+    let mut destination = place.s3("new", replaces);
+    let outcome = run(&mut destination, "new", &new).await;
+    let abandoned = match &outcome {
+        Ok(()) => Ok(()),
+        Err(_) => destination.abandon().await,
+    };
+    drop(destination);
+    place.server.heal();
+    let told = faults.lock().map(|told| told.1.clone()).unwrap_or_default();
+    let fail = |what: String| Err(format!("seed {seed}: {what}; outcome {outcome:?}; faults {told:?}"));
+    let corrupted = told.iter().any(|(_, op, fault)| *fault == Fault::Corrupt && *op == Op::PutObject);
+    let view = place.view_now();
+    match (&outcome, whole_or_damaged(&view)) {
+        // A store that changes the bytes of a whole object and answers as if it had not: only reading back can see it.
+        (Ok(()), Err(_)) if corrupted => {}
+        (_, Err(damage)) => return fail(damage),
+        (Ok(()), Ok(found)) if found.as_deref() != Some("new") => return fail(format!("{found:?} is there")),
+        (Err(error), Ok(found)) => {
+            let known = matches!(error.kind(), Kind::OutcomeUnknown) || error.exit_code() == 5;
+            // A failed run leaves nothing new, unless it said that it does not know.
+            if found.as_deref() == Some("new") && !known {
+                return fail("a failed run has published".to_owned());
+            }
+        }
+        _ => {}
+    }
+    if outcome.is_ok() && !corrupted {
+        for (path, data) in &new {
+            if view.parts.get(*path).is_none_or(|found| found != data) {
+                return fail(format!("{path:?} holds other bytes"));
+            }
+        }
+    }
+    let lost_begin =
+        told.iter().any(|(_, op, fault)| *op == Op::CreateMultipartUpload && *fault == Fault::LostAnswer);
+    if !place.server.uploads().is_empty() && !lost_begin && abandoned.is_ok() && outcome.is_err() {
+        return fail(format!("uploads are left: {:?}", place.server.uploads()));
+    }
+    Ok(())
+}
+
+fn whole_or_damaged(view: &pipeline::testing::View) -> Result<Option<String>, String> {
+    std::panic::catch_unwind(|| whole(view).map(|manifest| manifest.id)).map_err(|panic| {
+        panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a damaged archive".to_owned())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn faults_at_random_never_make_half_an_archive() {
+    let (runs, first) = (number("DBFERRY_S3_CAMPAIGN", RUNS), number("DBFERRY_S3_SEED", 1) * 1_000_000);
+    let mut going: tokio::task::JoinSet<Result<(), String>> = tokio::task::JoinSet::new();
+    let mut failed = Vec::new();
+    for seed in first..first + runs {
+        // Most of a run is waiting before something is tried again.
+        while going.len() >= 8 {
+            failed.extend(going.join_next().await.and_then(|done| done.expect("no panic").err()));
+        }
+        going.spawn(one(seed));
+    }
+    while let Some(done) = going.join_next().await {
+        failed.extend(done.expect("no panic").err());
+    }
+    assert!(failed.is_empty(), "{} of {runs}:\n{}", failed.len(), failed.join("\n"));
+}

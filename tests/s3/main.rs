@@ -1,0 +1,16 @@
+//! The built program against S3: a server in this process for faults, and independent ones.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod faults;
+mod real;
+mod tool;
+
+use std::process::ExitCode;
+
+use test_servers::Trials;
+
+fn main() -> ExitCode {
+    let trials = faults::trials(Trials::new());
+    real::trials(trials).run()
+}
