@@ -32,6 +32,10 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Say whether two databases hold the same: objects, rows, values. Changes nothing
     Compare(CompareArgs),
+    /// Find out what an object store can and this account may, with small objects that are removed
+    Check(CheckArgs),
+    /// Show, and with --yes remove, what killed runs left in an object store
+    Gc(GcArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -310,6 +314,34 @@ pub(crate) struct CompareArgs {
     /// File whose first line is the destination's password
     #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE")]
     pub(crate) dest_password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Where a run would write: s3://BUCKET/KEY or s3://BUCKET/PREFIX/
+    pub(crate) endpoint: String,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry gc`.
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Where to look: s3://BUCKET/PREFIX
+    pub(crate) endpoint: String,
+
+    /// Leave alone what is younger: 90s, 30m, 24h, 7d. A run that is at work has uploads as old as itself
+    #[arg(long, value_name = "AGE", default_value = "24h")]
+    pub(crate) older_than: String,
+
+    /// Remove what is shown
+    #[arg(long)]
+    pub(crate) yes: bool,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,

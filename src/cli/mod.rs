@@ -14,6 +14,7 @@ mod redis;
 mod render;
 mod signals;
 mod size;
+mod store;
 mod verify;
 
 use std::cell::Cell;
@@ -42,6 +43,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(args) => in_runtime(&args.output.clone(), async |cx| verify::run(args, cx).await),
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
         Command::Compare(args) => judged(&args.output.clone(), async |cx| compare::run(args, cx).await),
+        Command::Check(args) => in_runtime(&args.output.clone(), async |cx| store::check(args, cx).await),
+        Command::Gc(args) => in_runtime(&args.output.clone(), async |cx| store::collect(args, cx).await),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dbferry", &mut script);

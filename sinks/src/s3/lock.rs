@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use pipeline::{Context, Error, Result, Stage};
+use stores::s3::gc::LOCK;
 use stores::s3::{Class, Dress, Failure, Head, Put};
 
 use super::run::Run;
@@ -20,8 +21,6 @@ const SETTLE: Duration = Duration::from_millis(1500);
 /// After this a lock is what a killed run left. Publishing takes seconds; for thousands of objects, minutes.
 const STALE: Duration = Duration::from_secs(3600);
 
-pub(crate) const ENDING: &str = ".dbferry-lock";
-
 /// A lock that is held. It is released by [`Lock::release`]; a run that was killed leaves it.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -30,7 +29,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) async fn take(run: &Run, cx: &Context) -> Result<Self> {
-        let key = format!("{}{ENDING}", run.root());
+        let key = format!("{}{LOCK}", run.root());
         let begun = Instant::now();
         loop {
             match look(run, &key).await? {

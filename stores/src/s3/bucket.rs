@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{
-    ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType,
+    BucketVersioningStatus, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart, EncodingType,
     ObjectLockLegalHoldStatus, ObjectLockMode, RequestPayer, ServerSideEncryption, StorageClass,
 };
 use bytes::Bytes;
@@ -496,6 +496,25 @@ impl Bucket {
                 return Ok(all);
             }
             token = next;
+        }
+    }
+
+    /// Whether the bucket keeps versions.
+    pub async fn versioning(&self) -> Answer<bool> {
+        let request = self.client.get_bucket_versioning().bucket(&self.url.bucket);
+        let output = request.send().await.map_err(Failure::of)?;
+        Ok(output.status() == Some(&BucketVersioningStatus::Enabled))
+    }
+
+    /// Whether a rule of the bucket removes uploads that are never completed.
+    pub async fn aborts_incomplete_uploads(&self) -> Answer<bool> {
+        let request = self.client.get_bucket_lifecycle_configuration().bucket(&self.url.bucket);
+        match request.send().await.map_err(Failure::of) {
+            Ok(output) => {
+                Ok(output.rules().iter().any(|rule| rule.abort_incomplete_multipart_upload().is_some()))
+            }
+            Err(failure) if failure.class == Class::Missing => Ok(false),
+            Err(failure) => Err(failure),
         }
     }
 

@@ -6,9 +6,11 @@
 //! The protocol is that of the Amazon S3 API Reference, version 2006-03-01.
 
 mod bucket;
+pub mod check;
 pub mod checksum;
 mod client;
 mod failure;
+pub mod gc;
 pub mod probe;
 mod retry;
 mod url;

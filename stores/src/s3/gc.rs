@@ -1,0 +1,107 @@
+//! What killed runs leave: uploads that were never completed, objects whose manifest was never written, and locks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pipeline::manifest::{ENDING, IN_DIRECTORY};
+use pipeline::{Error, Result, Stage};
+
+use super::bucket::{Bucket, Listed, Upload};
+use super::failure::{Class, Failure};
+
+/// The ending of a lock: `KEY.dbferry-lock`.
+pub const LOCK: &str = ".dbferry-lock";
+
+/// What may be removed.
+#[derive(Debug, Default)]
+pub struct Garbage {
+    /// Incomplete uploads, with their beginning in seconds since the epoch.
+    pub uploads: Vec<(Upload, i64)>,
+    /// Objects that a run of dbferry wrote, without a manifest, and locks.
+    pub objects: Vec<Listed>,
+}
+
+fn failed(failure: Failure, doing: &str) -> Error {
+    failure.into_error(Stage::Sink, doing)
+}
+
+/// Looks below the address' key, as a prefix, for what is older than `age`. Changes nothing.
+///
+/// Of objects only those are garbage that carry the mark of a run; whatever else lies there is somebody's.
+pub async fn find(bucket: &Bucket, age: Duration) -> Result<Garbage> {
+    let prefix = bucket.url().key.clone();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let before = i64::try_from(now.saturating_sub(age).as_secs()).unwrap_or(i64::MAX);
+    let mut garbage = Garbage::default();
+    match bucket.uploads(&prefix).await {
+        Ok(uploads) => garbage.uploads = uploads.into_iter().filter(|(_, at)| *at <= before).collect(),
+        Err(failure) => {
+            let missing = failure.class == Class::Denied;
+            let error = failed(failure, "cannot list incomplete uploads");
+            return Err(if missing {
+                error.hint("the permission is s3:ListBucketMultipartUploads")
+            } else {
+                error
+            });
+        }
+    }
+    let listed =
+        bucket.list_all(&prefix).await.map_err(|failure| failed(failure, "cannot list the objects"))?;
+    let keys: BTreeSet<String> = listed.iter().map(|object| object.key.clone()).collect();
+    let mut manifests: BTreeMap<String, bool> = BTreeMap::new();
+    for object in listed {
+        if object.at > before || is_manifest(&object.key) || keys.contains(&format!("{}{ENDING}", object.key)) {
+            continue;
+        }
+        if !object.key.ends_with(LOCK) && in_archive(bucket, &object.key, &mut manifests).await? {
+            continue;
+        }
+        let head = bucket.head(&object.key).await.map_err(|failure| failed(failure, "cannot look at an object"))?;
+        if head.is_some_and(|head| head.run.is_some()) {
+            garbage.objects.push(object);
+        }
+    }
+    Ok(garbage)
+}
+
+fn is_manifest(key: &str) -> bool {
+    key.ends_with(ENDING) || key.rsplit('/').next() == Some(IN_DIRECTORY)
+}
+
+/// Whether some folder above `key` is an archive.
+async fn in_archive(bucket: &Bucket, key: &str, known: &mut BTreeMap<String, bool>) -> Result<bool> {
+    let mut folder = key;
+    while let Some((above, _)) = folder.rsplit_once('/') {
+        let manifest = format!("{above}/{IN_DIRECTORY}");
+        let there = match known.get(&manifest) {
+            Some(there) => *there,
+            None => {
+                let head = bucket.head(&manifest).await;
+                let there = head.map_err(|failure| failed(failure, "cannot look for a manifest"))?.is_some();
+                known.insert(manifest, there);
+                there
+            }
+        };
+        if there {
+            return Ok(true);
+        }
+        folder = above;
+    }
+    Ok(false)
+}
+
+/// Removes what was found. Returns what could not be removed, and why.
+pub async fn remove(bucket: &Bucket, garbage: &Garbage) -> Vec<(String, Failure)> {
+    let mut left = Vec::new();
+    for (upload, _) in &garbage.uploads {
+        if let Err(failure) = bucket.abort(upload).await {
+            left.push((format!("upload {} of {}", upload.id, upload.key), failure));
+        }
+    }
+    for object in &garbage.objects {
+        if let Err(failure) = bucket.delete(&object.key, None).await {
+            left.push((object.key.clone(), failure));
+        }
+    }
+    left
+}
