@@ -58,7 +58,8 @@ pub(crate) async fn collect(args: GcArgs, _: &Context) -> Result<()> {
     let age = age(&args.older_than)?;
     let bucket = Bucket::connect(&url).await?;
     let garbage = gc::find(&bucket, age).await?;
-    let at = |seconds: i64| Timestamp::from_second(seconds).map_or_else(|_| "?".to_owned(), |at| at.to_string());
+    let at =
+        |seconds: i64| Timestamp::from_second(seconds).map_or_else(|_| "?".to_owned(), |at| at.to_string());
     let left = if args.yes { gc::remove(&bucket, &garbage).await } else { Vec::new() };
     if args.output.json {
         let uploads: Vec<_> = garbage

@@ -58,11 +58,20 @@ pub async fn check(bucket: &Bucket, id: &str, cx: &Context) -> Vec<Row> {
                 }
                 rows.say(what, State::Yes, "a wrong one is refused");
             }
-            Ok(Verdict::Ignored) => rows.say(what, State::No, "the header is ignored"),
-            Ok(Verdict::Refused) => rows.say(what, State::No, "the header is refused"),
+            Ok(Verdict::Ignored) => {
+                rows.say(what, State::No, "the header is ignored");
+            }
+            Ok(Verdict::Refused) => {
+                rows.say(what, State::No, "the header is refused");
+            }
             Err(failure) => {
                 usable = false;
-                rows.fail("upload of parts", "s3:PutObject, s3:AbortMultipartUpload", State::Needed, &failure);
+                rows.fail(
+                    "upload of parts",
+                    "s3:PutObject, s3:AbortMultipartUpload",
+                    State::Needed,
+                    &failure,
+                );
                 break;
             }
         }
@@ -124,8 +133,12 @@ async fn parts(bucket: &Bucket, key: &str, kind: Kind, rows: &mut Rows, cx: &Con
         return;
     };
     match bucket.parts_of(&upload).await {
-        Ok(_) => rows.say("list parts", State::Yes, "works"),
-        Err(failure) => rows.fail("list parts", "s3:ListMultipartUploadParts", State::No, &failure),
+        Ok(_) => {
+            rows.say("list parts", State::Yes, "works");
+        }
+        Err(failure) => {
+            rows.fail("list parts", "s3:ListMultipartUploadParts", State::No, &failure);
+        }
     }
     let mut tags = Vec::new();
     let mut whole = Crc64::default();
@@ -145,15 +158,25 @@ async fn parts(bucket: &Bucket, key: &str, kind: Kind, rows: &mut Rows, cx: &Con
     }
     rates(bucket, &upload, kind, begun.elapsed(), rows, cx).await;
     let bytes = PARTS.iter().map(|length| *length as u64).sum();
-    match bucket.complete(&upload, &tags, Some(&whole.sum()).filter(|_| kind == Kind::Crc64Nvme), bytes, false).await {
-        Ok(_) => rows.say("parts of different sizes", State::Yes, "are taken"),
+    match bucket
+        .complete(&upload, &tags, Some(&whole.sum()).filter(|_| kind == Kind::Crc64Nvme), bytes, false)
+        .await
+    {
+        Ok(_) => {
+            rows.say("parts of different sizes", State::Yes, "are taken");
+        }
         Err(failure) => {
             let note = format!("{failure}; add equal_parts=true to the address");
             rows.say("parts of different sizes", State::No, note);
             abort(bucket, &upload, rows).await;
         }
     }
-    rows.ask("delete objects", "s3:DeleteObject, for --overwrite and after failures", State::No, bucket.delete(key, None).await);
+    rows.ask(
+        "delete objects",
+        "s3:DeleteObject, for --overwrite and after failures",
+        State::No,
+        bucket.delete(key, None).await,
+    );
 }
 
 async fn abort(bucket: &Bucket, upload: &Upload, rows: &mut Rows) {
@@ -197,12 +220,16 @@ async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Ro
             Err(failure) if failure.class == Class::Exists => {
                 rows.say("If-None-Match", State::Yes, "is enforced: no run replaces another's archive");
             }
-            Ok(_) => rows.say(
-                "If-None-Match",
-                State::No,
-                "is taken and not enforced: what exists is looked for before and after instead",
-            ),
-            Err(failure) => rows.fail("If-None-Match", "s3:PutObject", State::No, &failure),
+            Ok(_) => {
+                rows.say(
+                    "If-None-Match",
+                    State::No,
+                    "is taken and not enforced: what exists is looked for before and after instead",
+                );
+            }
+            Err(failure) => {
+                rows.fail("If-None-Match", "s3:PutObject", State::No, &failure);
+            }
         },
         Err(failure) => {
             rows.fail("If-None-Match", "s3:PutObject", State::Needed, &failure);
@@ -228,8 +255,12 @@ async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Ro
             let state = if skew.abs() < 300 { State::Yes } else { State::No };
             rows.say("clocks", state, format!("the store's is {skew} s ahead"));
         }
-        Ok(None) => rows.say("read objects", State::Needed, "an object that was stored is not there"),
-        Err(failure) => rows.fail("read objects", "s3:GetObject", State::Needed, &failure),
+        Ok(None) => {
+            rows.say("read objects", State::Needed, "an object that was stored is not there");
+        }
+        Err(failure) => {
+            rows.fail("read objects", "s3:GetObject", State::Needed, &failure);
+        }
     }
     if let Err(failure) = bucket.delete(key, None).await {
         rows.fail("delete objects", "s3:DeleteObject", State::No, &failure);
@@ -239,17 +270,29 @@ async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Ro
 /// What the bucket is set to.
 async fn settings(bucket: &Bucket, rows: &mut Rows) {
     match bucket.versioning().await {
-        Ok(true) => rows.say("versions", State::Yes, "are kept: a replaced archive stays as an older version"),
-        Ok(false) => rows.say("versions", State::Yes, "are not kept"),
-        Err(failure) => rows.fail("versions", "s3:GetBucketVersioning", State::No, &failure),
+        Ok(true) => {
+            rows.say("versions", State::Yes, "are kept: a replaced archive stays as an older version");
+        }
+        Ok(false) => {
+            rows.say("versions", State::Yes, "are not kept");
+        }
+        Err(failure) => {
+            rows.fail("versions", "s3:GetBucketVersioning", State::No, &failure);
+        }
     }
     match bucket.aborts_incomplete_uploads().await {
-        Ok(true) => rows.say("lifecycle", State::Yes, "incomplete uploads are removed by a rule"),
-        Ok(false) => rows.say(
-            "lifecycle",
-            State::No,
-            "no rule removes incomplete uploads: add AbortIncompleteMultipartUpload, or run `dbferry gc`",
-        ),
-        Err(failure) => rows.fail("lifecycle", "s3:GetLifecycleConfiguration", State::No, &failure),
+        Ok(true) => {
+            rows.say("lifecycle", State::Yes, "incomplete uploads are removed by a rule");
+        }
+        Ok(false) => {
+            rows.say(
+                "lifecycle",
+                State::No,
+                "no rule removes incomplete uploads: add AbortIncompleteMultipartUpload, or run `dbferry gc`",
+            );
+        }
+        Err(failure) => {
+            rows.fail("lifecycle", "s3:GetLifecycleConfiguration", State::No, &failure);
+        }
     }
 }

@@ -69,7 +69,9 @@ impl Sum {
     #[must_use]
     pub fn wrong(&self) -> Self {
         let mut bytes = STANDARD.decode(&self.value).unwrap_or_default();
-        bytes.iter_mut().for_each(|byte| *byte ^= 0xA5);
+        for byte in &mut bytes {
+            *byte ^= 0xA5;
+        }
         Self { kind: self.kind, value: STANDARD.encode(bytes) }
     }
 

@@ -7,6 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::RuntimeComponents;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     SharedHttpClient, StalledStreamProtectionConfig,
@@ -104,7 +105,7 @@ fn http_client(url: &S3Url) -> Result<SharedHttpClient> {
         if let Some(settings) = settings {
             builder.set_connector_settings(Some(settings.clone()));
         }
-        if let Some(sleep) = components.and_then(|components| components.sleep_impl()) {
+        if let Some(sleep) = components.and_then(RuntimeComponents::sleep_impl) {
             builder.set_sleep_impl(Some(sleep));
         }
         builder.build()

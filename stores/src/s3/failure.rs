@@ -92,6 +92,7 @@ impl Failure {
         self
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
     pub(crate) fn of<E>(error: SdkError<E, HttpResponse>) -> Self
     where
         E: StdError + ProvideErrorMetadata + Send + Sync + 'static,

@@ -50,13 +50,15 @@ pub async fn find(bucket: &Bucket, age: Duration) -> Result<Garbage> {
     let keys: BTreeSet<String> = listed.iter().map(|object| object.key.clone()).collect();
     let mut manifests: BTreeMap<String, bool> = BTreeMap::new();
     for object in listed {
-        if object.at > before || is_manifest(&object.key) || keys.contains(&format!("{}{ENDING}", object.key)) {
+        if object.at > before || is_manifest(&object.key) || keys.contains(&format!("{}{ENDING}", object.key))
+        {
             continue;
         }
         if !object.key.ends_with(LOCK) && in_archive(bucket, &object.key, &mut manifests).await? {
             continue;
         }
-        let head = bucket.head(&object.key).await.map_err(|failure| failed(failure, "cannot look at an object"))?;
+        let head =
+            bucket.head(&object.key).await.map_err(|failure| failed(failure, "cannot look at an object"))?;
         if head.is_some_and(|head| head.run.is_some()) {
             garbage.objects.push(object);
         }
@@ -73,14 +75,13 @@ async fn in_archive(bucket: &Bucket, key: &str, known: &mut BTreeMap<String, boo
     let mut folder = key;
     while let Some((above, _)) = folder.rsplit_once('/') {
         let manifest = format!("{above}/{IN_DIRECTORY}");
-        let there = match known.get(&manifest) {
-            Some(there) => *there,
-            None => {
-                let head = bucket.head(&manifest).await;
-                let there = head.map_err(|failure| failed(failure, "cannot look for a manifest"))?.is_some();
-                known.insert(manifest, there);
-                there
-            }
+        let there = if let Some(there) = known.get(&manifest) {
+            *there
+        } else {
+            let head = bucket.head(&manifest).await;
+            let there = head.map_err(|failure| failed(failure, "cannot look for a manifest"))?.is_some();
+            known.insert(manifest, there);
+            there
         };
         if there {
             return Ok(true);

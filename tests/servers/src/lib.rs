@@ -24,6 +24,7 @@ mod postgres;
 mod redis;
 pub mod s3;
 pub mod sample;
+mod stores;
 mod trials;
 
 pub use error::{Error, Result};
@@ -31,4 +32,5 @@ pub use mysql::{Flavour, MySqlOptions, MySqlServer, mariadb, mysql, mysql_like_r
 pub use place::{Needs, cache_dir};
 pub use postgres::{PostgresOptions, PostgresServer, postgres, postgres_like_rds, postgres_unstable};
 pub use redis::{RedisFlavour, RedisOptions, RedisServer, redis};
+pub use stores::{StoreServer, garage, moto};
 pub use trials::{TestResult, Trials};

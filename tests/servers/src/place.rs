@@ -28,6 +28,10 @@ pub enum Needs {
     RedisUnstable,
     /// Valkey 9 from Debian unstable.
     Valkey,
+    /// moto, an S3 server in Python.
+    Moto,
+    /// garage, an S3 store in Rust. Its build takes ten minutes: no machine must have it.
+    Garage,
 }
 
 impl Needs {
@@ -43,9 +47,21 @@ impl Needs {
                 ("Redis 8", unstable_is_there() && unstable("usr/bin/redis-server").is_file())
             }
             Self::Valkey => ("Valkey 9", unstable_is_there() && unstable("usr/bin/valkey-server").is_file()),
+            Self::Moto => ("moto", moto_program().is_some()),
+            Self::Garage => ("garage", garage_program().is_some()),
         };
         (!there).then(|| format!("{name} is not installed"))
     }
+}
+
+/// The server of `install --only s3`.
+pub(crate) fn moto_program() -> Option<PathBuf> {
+    Some(cache_dir().join("moto/bin/moto_server")).filter(|program| program.is_file())
+}
+
+/// The store of `install --only garage`.
+pub(crate) fn garage_program() -> Option<PathBuf> {
+    Some(cache_dir().join("garage/bin/garage")).filter(|program| program.is_file())
 }
 
 /// A program of the unstable directory, as the wrapper script that `install` wrote for it.

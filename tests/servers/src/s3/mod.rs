@@ -3,6 +3,12 @@
 //! It checks what real stores check: signatures, checksums of parts and of whole objects, part sizes, conditions. [`Quirks`] makes it the kind of store that
 //! does less; [`Fault`] breaks requests at a chosen moment. For what AWS itself does the Amazon S3 API Reference is followed.
 
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "answers are put together from text; speed is no concern here"
+)]
+
 mod http;
 mod request;
 mod sign;
