@@ -29,7 +29,14 @@ pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
         id: "inspect".to_owned(),
         steps: copy::steps(&from, wanted, memory),
         settings: Settings { memory, reader: copy::reader(&from, memory), ..Settings::default() },
-        source: copy::source(from, &args.source, args.format, None, sources::RedisOptions::default(), memory)?,
+        source: copy::source(
+            from,
+            &args.source,
+            args.format,
+            None,
+            sources::RedisOptions::default(),
+            memory,
+        )?,
         deliveries: Vec::new(),
     };
     let report = pipeline::run(job, cx).await?;
