@@ -12,8 +12,7 @@ use pipeline::{
 };
 use sinks::{
     FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination, PvcDestination,
-    S3Destination, S3Options,
-    StdoutDestination,
+    S3Destination, S3Options, StdoutDestination,
 };
 use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
 use stores::s3::S3Url;
@@ -70,7 +69,12 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let job = Job {
         id: names.id().to_owned(),
         steps: steps(&from, wanted, memory),
-        settings: Settings { memory, jobs: args.jobs.unwrap_or(1).max(1), digests, reader: reader(&from, memory) },
+        settings: Settings {
+            memory,
+            jobs: args.jobs.unwrap_or(1).max(1),
+            digests,
+            reader: reader(&from, memory),
+        },
         source: source(from, &args.source, args.format, args.profile, replica, memory)?,
         deliveries,
     };
