@@ -465,6 +465,9 @@ fn fits_elasticache(typed: &str, name: &str, compression: &Compression) -> Resul
     Ok(())
 }
 
+/// The process itself, and what the SDK adds to it: code, connections, their buffers.
+const S3_BESIDE: usize = 56 << 20;
+
 fn s3_destination(mut url: S3Url, key: &str, args: &CopyArgs, names: &Names) -> Result<S3Destination> {
     key.clone_into(&mut url.key);
     if let Some(kind) = &args.s3_checksum {
@@ -472,8 +475,8 @@ fn s3_destination(mut url: S3Url, key: &str, args: &CopyArgs, names: &Names) -> 
     }
     let memory = size::parse("--memory", &args.memory)?;
     let sharers = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
-    // Five sixteenths of the budget, in parts that are filled and in flight; as many fit as the plan has lanes.
-    let buffer = memory / 16 * 5 / sharers.max(1) / args.jobs.unwrap_or(1).max(1);
+    // Three eighths of what is left beside the process and the SDK, in parts that are filled and in flight.
+    let buffer = memory.saturating_sub(S3_BESIDE) / 8 * 3 / sharers.max(1) / args.jobs.unwrap_or(1).max(1);
     let options = S3Options {
         overwrite: args.overwrite,
         read_back: args.read_back,

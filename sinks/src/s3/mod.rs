@@ -27,6 +27,8 @@ use stores::s3::{Bucket, Class, Patience, S3Url, probe};
 use self::part::S3Sink;
 use self::run::Run;
 
+/// What the SDK holds beside our buffers: its own code and data, connections and what they buffer.
+const SDK: usize = 16 << 20;
 /// How long the probe tries to reach the store: long enough for a hiccup, short enough for a wrong address.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -126,7 +128,7 @@ impl Destination for S3Destination {
     }
 
     fn memory(&self) -> usize {
-        self.options.buffer + (1 << 20)
+        self.options.buffer + SDK
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<Option<u64>> {
