@@ -28,7 +28,7 @@ use self::part::S3Sink;
 use self::run::Run;
 
 /// What the SDK holds beside our buffers: its own code and data, connections and what they buffer.
-const SDK: usize = 16 << 20;
+const SDK: usize = 8 << 20;
 /// How long the probe tries to reach the store: long enough for a hiccup, short enough for a wrong address.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
