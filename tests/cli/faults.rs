@@ -31,11 +31,11 @@ fn nothing_half_done(place: &Place, archive: &str, litter: Litter) -> bool {
     if exists {
         place.run(&["verify", archive]).expect(0);
     } else if names.iter().any(|name| name == archive) {
-        // Killed in the middle of a replacement: data without a manifest is no archive, and still not half of anything.
+        // Killed between the two renames: data without a manifest is no archive, and still not half of anything.
         assert!(litter == Litter::Staged, "{archive} is visible without its manifest");
         place.run(&["verify", archive]).expect(6);
         place.run(&["verify", archive, "--without-manifest"]).expect(0);
-        assert!(names.iter().any(|name| name.ends_with(".manifest.old")), "{names:?}");
+        assert!(names.iter().any(|name| name.ends_with(".manifest.partial")), "{names:?}");
     }
     for name in &names {
         let ours = name == archive || *name == format!("{archive}.manifest.json");
