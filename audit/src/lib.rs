@@ -1,6 +1,6 @@
 //! Looks at databases without changing them: whether two hold the same.
 //!
-//! [`compare`] reads the catalogues of two databases of one family and every row of their tables. What differs only in how two products, or two
+//! [`compare()`] reads the catalogues of two databases of one family and every row of their tables. What differs only in how two products, or two
 //! versions, print the same thing is no difference; every rule for that stands beside the query that needs it.
 
 mod catalogue;
