@@ -5,13 +5,13 @@
 //! that is killed leaves the mark, and nobody takes the database for whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, Sink};
+use tokio::sync::Mutex;
 
 use crate::postgres::Occupied;
 
@@ -37,8 +37,8 @@ pub struct MysqlLoad {
 pub struct MysqlDestination {
     url: DatabaseUrl,
     options: MysqlLoad,
-    /// The target was touched, and is not whole yet.
-    begun: Arc<AtomicBool>,
+    /// The target was touched, and is not whole yet. Locked while that is being decided.
+    begun: Arc<Mutex<bool>>,
 }
 
 impl MysqlDestination {
@@ -76,24 +76,30 @@ impl Destination for MysqlDestination {
         if part.path.is_some() {
             return Err(Error::usage("a database takes one stream, and this source has several parts"));
         }
-        let mut conn = target::connect(&self.url).await?;
-        // Somebody may have come between the look and the load.
-        target::check(&mut conn, &self.url, self.options.occupied).await?;
-        if self.options.occupied == Occupied::Replace {
-            self.begun.store(true, Ordering::Relaxed);
-            target::clear(&mut conn).await?;
-            // What clearing has set is not for loading.
-            conn = target::connect(&self.url).await?;
-        }
-        target::mark(&mut conn, cx).await?;
-        self.begun.store(true, Ordering::Relaxed);
-        let packet: Option<usize> = conn
-            .query_first("SELECT @@max_allowed_packet")
-            .await
-            .map_err(|error| explain::refused(error, "looking at it"))?;
-        let packet = packet.unwrap_or(16 << 20);
-        let script = script::Script::new(conn, self.url.clone(), &self.options, packet, cx.clone());
-        Ok(Box::new(script))
+        let mut begun = Arc::clone(&self.begun).lock_owned().await;
+        let (url, options, cx) = (self.url.clone(), self.options.clone(), cx.clone());
+        // A task of its own: if nobody waits for it any more, a statement that is under way is still brought to its end, and `abandon` knows of it.
+        let opened = tokio::spawn(async move {
+            let mut conn = target::connect(&url).await?;
+            // Somebody may have come between the look and the load.
+            target::check(&mut conn, &url, options.occupied).await?;
+            if options.occupied == Occupied::Replace {
+                *begun = true;
+                target::clear(&mut conn).await?;
+                // What clearing has set is not for loading.
+                conn = target::connect(&url).await?;
+            }
+            target::mark(&mut conn, &cx).await?;
+            *begun = true;
+            let packet: Option<usize> = conn
+                .query_first("SELECT @@max_allowed_packet")
+                .await
+                .map_err(|error| explain::refused(error, "looking at it"))?;
+            Ok(script::Script::new(conn, url, &options, packet.unwrap_or(16 << 20), cx))
+        });
+        let script =
+            opened.await.map_err(|panic| Error::bug("opening the target panicked").caused_by(panic))?;
+        Ok(Box::new(script?))
     }
 
     async fn publish(&mut self, _: &Manifest, _: &Context) -> Result<()> {
@@ -110,14 +116,14 @@ impl Destination for MysqlDestination {
             };
             match result {
                 Ok(()) => {
-                    self.begun.store(false, Ordering::Relaxed);
+                    *self.begun.lock().await = false;
                     return Ok(());
                 }
                 Err(error) => failed = Some(error),
             }
         }
         // Everything is loaded: to remove it now would help nobody.
-        self.begun.store(false, Ordering::Relaxed);
+        *self.begun.lock().await = false;
         let error = failed.unwrap_or_else(|| Error::bug("nothing was tried"));
         Err(error
             .of_kind(Kind::Temporary)
@@ -129,7 +135,7 @@ impl Destination for MysqlDestination {
     }
 
     async fn abandon(&mut self) -> Result<()> {
-        if !self.begun.swap(false, Ordering::Relaxed) {
+        if !std::mem::take(&mut *self.begun.lock().await) {
             return Ok(());
         }
         let incomplete = |why: &str| {
