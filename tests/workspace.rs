@@ -28,6 +28,7 @@ fn the_arrows_point_one_way() {
         ("dbferry-connections", &["dbferry-pipeline"]),
         ("dbferry-audit", &["dbferry-pipeline", "dbferry-connections"]),
         ("dbferry-stores", &["dbferry-pipeline"]),
+        ("dbferry-archives", &["dbferry-pipeline", "dbferry-stores"]),
         (
             "dbferry-sources",
             &["dbferry-pipeline", "dbferry-formats", "dbferry-connections", "dbferry-stores"],

@@ -22,6 +22,12 @@ pub const ENDING: &str = ".manifest.json";
 /// The name of the manifest in an archive of many parts.
 pub const IN_DIRECTORY: &str = "manifest.json";
 
+/// The ending of the record of a later check, beside a single-stream archive.
+pub const RECORD_ENDING: &str = ".verified.json";
+
+/// The name of that record in an archive of many parts.
+pub const RECORD_IN_DIRECTORY: &str = "verified.json";
+
 /// An archive's description.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -88,6 +88,11 @@ impl Destination for PvcDestination {
     }
 }
 
+/// Refuses a folder that lies on no volume.
+pub fn require_volume(directory: &Path) -> Result<()> {
+    volume_of(directory).map(drop)
+}
+
 /// One line of `/proc/self/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mount {

@@ -9,6 +9,7 @@
 //! - A target that is a link, a device or a pipe is refused. A directory is replaced only if it is an archive, or empty.
 
 pub(crate) mod failure;
+pub mod gc;
 pub(crate) mod names;
 mod part;
 mod publish;

@@ -30,8 +30,8 @@ pub(crate) struct Names {
     pub(crate) publishing: PathBuf,
 }
 
-const PARTIAL: &str = ".partial";
-const REPLACED: &str = ".old";
+pub(crate) const PARTIAL: &str = ".partial";
+pub(crate) const REPLACED: &str = ".old";
 const MANIFEST: &str = ".manifest";
 const PUBLISHING: &str = "publish";
 

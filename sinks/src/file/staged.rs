@@ -194,7 +194,7 @@ pub(crate) fn sweep(dir: &Arc<Dir>, names: &Names, parent: &Path, cx: &Context) 
     Ok(())
 }
 
-enum Claim {
+pub(crate) enum Claim {
     Gone,
     Alive,
     Unknown,
@@ -202,7 +202,7 @@ enum Claim {
     Dead(#[allow(dead_code, reason = "held, not read")] File),
 }
 
-fn claim(dir: &Dir, name: &Path) -> Claim {
+pub(crate) fn claim(dir: &Dir, name: &Path) -> Claim {
     let file = match dir.open_file(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Claim::Gone,

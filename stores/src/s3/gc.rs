@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipeline::manifest::{ENDING, IN_DIRECTORY};
+use pipeline::manifest::{ENDING, IN_DIRECTORY, RECORD_ENDING};
 use pipeline::{Error, Result, Stage};
 
 use super::bucket::{Bucket, Listed, Upload};
@@ -50,8 +50,9 @@ pub async fn find(bucket: &Bucket, age: Duration) -> Result<Garbage> {
     let keys: BTreeSet<String> = listed.iter().map(|object| object.key.clone()).collect();
     let mut manifests: BTreeMap<String, bool> = BTreeMap::new();
     for object in listed {
-        if object.at > before || is_manifest(&object.key) || keys.contains(&format!("{}{ENDING}", object.key))
-        {
+        // The record of a check belongs to the stream that it is named after.
+        let stream = object.key.strip_suffix(RECORD_ENDING).unwrap_or(&object.key);
+        if object.at > before || is_manifest(&object.key) || keys.contains(&format!("{stream}{ENDING}")) {
             continue;
         }
         if !object.key.ends_with(LOCK) && in_archive(bucket, &object.key, &mut manifests).await? {
