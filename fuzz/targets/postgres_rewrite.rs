@@ -19,6 +19,7 @@ fn options(choice: u8) -> RewriteOptions {
         },
         target_major: [None, Some(9), Some(15), Some(18)][usize::from(choice >> 2 & 3)],
         keep_acl: choice & 16 != 0,
+        redact_secrets: false,
         require_trailer: choice & 32 != 0,
     }
 }

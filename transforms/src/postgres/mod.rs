@@ -7,6 +7,7 @@
 mod custom_check;
 mod findings;
 mod inspect;
+mod redact;
 mod rewrite;
 mod rules;
 mod statement;
@@ -47,6 +48,8 @@ pub struct RewriteOptions {
     pub target_major: Option<u32>,
     /// Keep `GRANT` and `REVOKE` on objects: for a target that has all the roles.
     pub keep_acl: bool,
+    /// Take password hashes, user mappings' options and connection strings out.
+    pub redact_secrets: bool,
     /// Refuse a dump that does not end as `pg_dump` and `pg_dumpall` end theirs.
     pub require_trailer: bool,
 }

@@ -6,6 +6,7 @@ use pipeline::{Error, Output, Result, Severity, Transform, TransformReport};
 
 use super::RewriteOptions;
 use super::findings::{Note, record};
+use super::redact::redact;
 use super::rules::Rules;
 use super::statement::{Statement, apply};
 use super::trailer::Trailer;
@@ -61,6 +62,9 @@ impl PostgresRewrite {
                 set("acl", "keep".to_owned());
             }
         }
+        if options.redact_secrets {
+            set("redact-secrets", "yes".to_owned());
+        }
         if let Some(major) = options.target_major {
             set("target-major", major.to_string());
         }
@@ -85,7 +89,9 @@ impl PostgresRewrite {
     }
 
     fn judge(&mut self, sql: &[u8]) -> Verdict {
-        let Some(rules) = &mut self.rules else { return Verdict::Keep };
+        if !self.looks() {
+            return Verdict::Keep;
+        }
         if self.lexer.first_word().is_some_and(is_data) {
             return Verdict::Keep;
         }
@@ -93,7 +99,11 @@ impl PostgresRewrite {
             self.too_long();
             return Verdict::Keep;
         }
-        let mut decision = rules.judge(&Statement::new(sql, self.standard_strings));
+        let statement = Statement::new(sql, self.standard_strings);
+        let mut decision = self.rules.as_mut().map(|rules| rules.judge(&statement)).unwrap_or_default();
+        if self.options.redact_secrets && !decision.drop {
+            redact(&statement, &mut decision);
+        }
         let offset = self.lexer.start();
         for note in decision.notes {
             record(&mut self.report, note, offset);
@@ -108,6 +118,11 @@ impl PostgresRewrite {
         } else {
             Verdict::Replace(apply(sql, &mut decision.edits))
         }
+    }
+
+    /// Whether statements are looked at, and held for it.
+    fn looks(&self) -> bool {
+        self.rules.is_some() || self.options.redact_secrets
     }
 
     fn too_long(&mut self) {
@@ -280,7 +295,7 @@ impl Transform for PostgresRewrite {
                     if self.passing {
                         continue;
                     }
-                    let data = self.rules.is_none() || self.lexer.first_word().is_some_and(is_data);
+                    let data = !self.looks() || self.lexer.first_word().is_some_and(is_data);
                     let too_long = self.held.len() + bytes.len() > HELD_LIMIT;
                     if data || too_long {
                         self.passing = true;

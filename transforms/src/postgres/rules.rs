@@ -39,7 +39,7 @@ impl Decision {
         self.changes.push(key);
     }
 
-    fn replace(&mut self, key: &'static str, start: usize, end: usize, with: &[u8]) {
+    pub(super) fn replace(&mut self, key: &'static str, start: usize, end: usize, with: &[u8]) {
         self.edits.push(Edit { start, end, with: with.to_vec() });
         self.changes.push(key);
     }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod redact;
 mod rows;
 
 /// A real dump of pg_dump 15 with every kind of object that the rules know, and names made to confuse.
