@@ -15,6 +15,7 @@ test: setup lint ## everything that CI runs
 	PROPTEST_RNG_SEED=1 cargo nextest run --workspace --locked
 	cargo test --doc --workspace --locked --quiet
 	fuzz/run --fixed 1000
+	deploy/check/run
 
 lint: ## formatting, clippy, rustdoc; warnings are errors
 	cargo fmt --all --check
