@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use archives::record::{Check, Record};
 use pipeline::{Error, Manifest, PartManifest, Result, Source, Stage, manifest};
 use sources::{FileSource, S3Source};
 use stores::s3::{Bucket, S3Url};
@@ -159,6 +160,35 @@ impl Archive {
             ));
         }
         Err(error)
+    }
+
+    /// The folder or prefix that the manifest lies in, and its name there.
+    async fn beside(&self) -> Result<(archives::Place, String)> {
+        match &self.manifest_place {
+            Place::File(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Ok((archives::Place::Folder(folder.unwrap_or(Path::new(".")).to_owned()), name))
+            }
+            Place::Object(url) => {
+                let (folder, name) = url.key.rsplit_once('/').unwrap_or(("", &url.key));
+                Ok((archives::Place::of_address(&url.at(folder.to_owned())).await?, name.to_owned()))
+            }
+        }
+    }
+
+    /// The last check that was recorded.
+    pub(crate) async fn record(&self) -> Result<Option<Record>> {
+        let (place, manifest) = self.beside().await?;
+        let record = Record::of(&place, &manifest).await?;
+        Ok(record.filter(|record| record.archive == self.manifest.id))
+    }
+
+    /// Writes down what a check found.
+    pub(crate) async fn write_record(&self, check: Check, found: Result<&str, &Error>) -> Result<()> {
+        let (place, manifest) = self.beside().await?;
+        let text = found.map_or_else(ToString::to_string, str::to_owned);
+        Record::new(&self.manifest, check, found.is_ok(), text).store(&place, &manifest).await
     }
 
     /// Where a part is.

@@ -34,7 +34,19 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Find out what an object store can and this account may, with small objects that are removed
     Check(CheckArgs),
-    /// Show, and with --yes remove, what killed runs left in an object store
+    /// Run the jobs of a job file
+    Run(RunArgs),
+    /// Show what a job file means, or what it may hold
+    Config(ConfigArgs),
+    /// Restore an archive into a scratch server, and count what came of it
+    Drill(DrillArgs),
+    /// List the archives in a folder, a volume or a bucket, by their manifests
+    Ls(LsArgs),
+    /// Show all that is known of one archive without reading its data
+    Show(ShowArgs),
+    /// Show, and with --yes remove, the archives that no rule keeps
+    Prune(PruneArgs),
+    /// Show, and with --yes remove, what killed runs left in a folder or an object store
     Gc(GcArgs),
     /// Print a completion script for a shell
     Completions {
@@ -62,7 +74,8 @@ Endpoints:
   env:NAME                              the endpoint is in this environment variable (keeps passwords out of `ps`)
   -                                     standard input or output
 
-Names of destinations take {db} {host} {date} {time} {id}. The name's ending chooses the compression: .zst .gz .lz4.
+Names of destinations take {db} {host} {date} {time} {id}. The name's ending chooses the compression: .zst .gz .lz4,
+before .age when the archive is encrypted.
 Passwords come from the URL, --source-password-file, MYSQL_PWD, PGPASSWORD, PGPASSFILE or REDISCLI_AUTH.
 
 Examples:
@@ -92,6 +105,10 @@ pub(crate) struct CopyArgs {
     /// What to do with DEFINER clauses: strip, keep, invoker, set=USER@HOST. Default: keep, or strip with --for
     #[arg(long, value_name = "POLICY", help_heading = "Rewriting")]
     pub(crate) definer: Option<String>,
+
+    /// Take password hashes of roles, user mappings' options and subscriptions' connection strings out of a PostgreSQL dump
+    #[arg(long, help_heading = "Rewriting")]
+    pub(crate) redact_secrets: bool,
 
     // Not a doc comment: rustdoc would take the brackets for links.
     #[arg(
@@ -162,6 +179,14 @@ pub(crate) struct CopyArgs {
     #[arg(long, help_heading = "Destination", conflicts_with = "read_back")]
     pub(crate) no_verify: bool,
 
+    /// Encrypt for this public key (age1…, ssh-ed25519 …, ssh-rsa …), or for those in this file. May be given several times
+    #[arg(long, value_name = "RECIPIENT|FILE", env = "DBFERRY_ENCRYPT_TO", help_heading = "Destination")]
+    pub(crate) encrypt_to: Vec<String>,
+
+    /// Encrypt with the passphrase in the first line of this file
+    #[arg(long, value_name = "FILE", help_heading = "Destination", conflicts_with = "encrypt_to")]
+    pub(crate) encrypt_passphrase_file: Option<PathBuf>,
+
     /// Checksum for s3:// destinations: auto, crc64nvme, crc32c, md5 or none. Default: auto, the best that the store is seen to check
     #[arg(long, value_name = "KIND", help_heading = "Destination")]
     pub(crate) s3_checksum: Option<String>,
@@ -179,6 +204,9 @@ pub(crate) struct CopyArgs {
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
 
     /// Probe both ends, show the plan, and stop before the first byte
     #[arg(long)]
@@ -225,6 +253,18 @@ pub(crate) struct SourceArgs {
     pub(crate) allow_empty: bool,
 }
 
+/// How something encrypted is read.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct KeyArgs {
+    /// File with the secret key of an encrypted archive: of age-keygen, or of OpenSSH without a passphrase. May be given several times
+    #[arg(long, value_name = "FILE", env = "DBFERRY_IDENTITY", help_heading = "Reading")]
+    pub(crate) identity: Vec<PathBuf>,
+
+    /// File whose first line is the passphrase of an encrypted archive
+    #[arg(long, value_name = "FILE", env = "DBFERRY_PASSPHRASE_FILE", help_heading = "Reading")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
 /// How a run talks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct OutputArgs {
@@ -259,6 +299,13 @@ pub(crate) struct VerifyArgs {
     #[arg(long, conflicts_with = "manifest")]
     pub(crate) without_manifest: bool,
 
+    /// Write down beside the archive what was found: `dbferry ls` shows it, and retention goes by it
+    #[arg(long, conflicts_with_all = ["manifest", "without_manifest"])]
+    pub(crate) record: bool,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+
     /// Memory for the whole run
     #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "DBFERRY_MEMORY")]
     pub(crate) memory: String,
@@ -283,6 +330,9 @@ pub(crate) struct InspectArgs {
 
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -332,7 +382,7 @@ pub(crate) struct CheckArgs {
 /// Arguments of `dbferry gc`.
 #[derive(Debug, Args)]
 pub(crate) struct GcArgs {
-    /// Where to look: s3://BUCKET/PREFIX
+    /// Where to look: a folder, pvc:///MOUNT/PATH or s3://BUCKET/PREFIX
     pub(crate) endpoint: String,
 
     /// Leave alone what is younger: 90s, 30m, 24h, 7d. A run that is at work has uploads as old as itself
@@ -345,6 +395,172 @@ pub(crate) struct GcArgs {
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The job file
+    #[arg(value_name = "JOBS.TOML")]
+    pub(crate) file: PathBuf,
+
+    /// The jobs to run. Default: all
+    #[arg(value_name = "NAME")]
+    pub(crate) jobs: Vec<String>,
+
+    /// Begin at once, whatever the file says of `jitter`
+    #[arg(long)]
+    pub(crate) now: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+/// What of the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print what a job file means, with its defaults filled in; secrets are references
+    Show {
+        /// The job file
+        #[arg(value_name = "JOBS.TOML")]
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of job files, for editors
+    Schema,
+}
+
+/// Arguments of `dbferry drill`.
+#[derive(Debug, Args)]
+pub(crate) struct DrillArgs {
+    /// The archive: its file or s3:// address, or its manifest
+    pub(crate) archive: String,
+
+    /// An empty database to restore into, which is left as it is then. Default: a server is started from this machine's own programs,
+    /// and is gone afterwards
+    #[arg(long, value_name = "URL")]
+    pub(crate) into: Option<String>,
+
+    /// Do not write down beside the archive what was found
+    #[arg(long)]
+    pub(crate) no_record: bool,
+
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+
+    /// Memory for each step
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", env = "DBFERRY_MEMORY")]
+    pub(crate) memory: String,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Where to look: a folder, pvc:///MOUNT/PATH or s3://BUCKET/PREFIX, with all that is below
+    #[arg(value_name = "DEST")]
+    pub(crate) endpoint: String,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The archive: its file, directory or s3:// address, or its manifest
+    pub(crate) archive: String,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Where to look: a folder, pvc:///MOUNT/PATH or s3://BUCKET/PREFIX, with all that is below
+    #[arg(value_name = "DEST")]
+    pub(crate) endpoint: String,
+
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+
+    /// Remove what is shown
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What a policy keeps.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeepArgs {
+    /// The newest N
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Keep")]
+    pub(crate) keep_last: u32,
+
+    /// The newest of each of the last N hours that have an archive
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Keep")]
+    pub(crate) keep_hourly: u32,
+
+    /// The newest of each of the last N days that have one, in UTC
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Keep")]
+    pub(crate) keep_daily: u32,
+
+    /// The newest of each of the last N weeks that have one, from Monday
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Keep")]
+    pub(crate) keep_weekly: u32,
+
+    /// The newest of each of the last N months that have one
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Keep")]
+    pub(crate) keep_monthly: u32,
+
+    /// The newest of each of the last N years that have one
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Keep")]
+    pub(crate) keep_yearly: u32,
+
+    /// All that are not older than this, counted back from the newest: 36h, 14d, 8w
+    #[arg(long, value_name = "TIME", help_heading = "Keep")]
+    pub(crate) keep_within: Option<String>,
+
+    /// Which archives replace one another: those of one source, db, folder
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "source,db",
+        value_name = "WHAT",
+        help_heading = "Keep"
+    )]
+    pub(crate) group_by: Vec<GroupArg>,
+
+    /// Remove nothing of a group whose newest archive is smaller by more than this than the largest of the seven before
+    #[arg(long, value_name = "SHARE", default_value = "50%", help_heading = "Keep")]
+    pub(crate) max_shrink: String,
+
+    /// Remove nothing of a group whose newest archive has less than this, uncompressed. Default: 1 byte
+    #[arg(long, value_name = "SIZE", help_heading = "Keep")]
+    pub(crate) min_size: Option<String>,
+}
+
+/// `--group-by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupArg {
+    /// The server, or the path or command that is no server
+    Source,
+    /// The databases
+    Db,
+    /// The folder that the archive lies in
+    Folder,
 }
 
 /// `--for`.

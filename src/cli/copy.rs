@@ -17,6 +17,7 @@ use sinks::{
 use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
 use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
+use transforms::crypt::{Decrypt, Encrypt, Identities};
 use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
 use transforms::postgres;
@@ -66,9 +67,10 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         databases: wanted.rdb.databases.iter().copied().collect(),
         ..RedisOptions::default()
     };
+    let identities = passwords::identities(&args.key)?;
     let job = Job {
         id: names.id().to_owned(),
-        steps: steps(&from, wanted, memory),
+        steps: steps(&from, wanted, identities, memory),
         settings: Settings {
             memory,
             jobs: args.jobs.unwrap_or(1).max(1),
@@ -181,6 +183,17 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
     if args.profile == Some(ProfileArg::Elasticache) {
         only = Some((RDB, "--for elasticache".to_owned()));
     }
+    if args.redact_secrets {
+        if let Some((formats, other)) = &only
+            && *formats != POSTGRES
+        {
+            return Err(Error::usage(format!(
+                "`--redact-secrets` belongs to PostgreSQL, `{other}` does not"
+            ))
+            .hint("leave one of them out"));
+        }
+        only = Some((POSTGRES, "--redact-secrets".to_owned()));
+    }
     if let Some(flag) = args.redis.flag() {
         if let Some((formats, other)) = &only
             && *formats != RDB
@@ -226,7 +239,8 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
     }
     if let (From::Database(url), Some((formats, flag))) = (from, &only) {
         // A custom-format dump of a live server is made fit by pg_dump's own switches, not by rewriting.
-        let by_switches = postgres_profile.is_some() && url.engine == Engine::Postgres;
+        let by_switches =
+            postgres_profile.is_some() && url.engine == Engine::Postgres && !args.redact_secrets;
         if by_switches {
             only = None;
         } else if !formats.contains(&live_format(url, args.source.pg_format)) {
@@ -239,6 +253,7 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
         mysql: mysql::Options { definer, profile: mysql_profile, require_trailer: !args.no_trailer },
         postgres: postgres::RewriteOptions {
             profile: postgres_profile,
+            redact_secrets: args.redact_secrets,
             require_trailer: !args.no_trailer,
             ..postgres::RewriteOptions::default()
         },
@@ -275,7 +290,7 @@ fn live_format(url: &DatabaseUrl, pg: PgFormatArg) -> Format {
 }
 
 /// The steps before the fork. A live server sends no compressed stream; anything else may.
-pub(crate) fn steps(from: &From, wanted: Interpretation, memory: usize) -> Steps {
+pub(crate) fn steps(from: &From, wanted: Interpretation, identities: Identities, memory: usize) -> Steps {
     let may_be_compressed = !matches!(from, From::Database(_));
     Arc::new(move |format| {
         let wanted = Interpretation { format: wanted.format.or(format), ..wanted.clone() };
@@ -284,6 +299,7 @@ pub(crate) fn steps(from: &From, wanted: Interpretation, memory: usize) -> Steps
         }
         let mut steps: Vec<Box<dyn Transform>> = Vec::new();
         if may_be_compressed {
+            steps.push(Box::new(Decrypt::detect(identities.clone())));
             steps.push(Box::new(Decompress::detect().within(memory)));
         }
         steps.push(Box::new(Interpret::new(wanted)));
@@ -376,8 +392,15 @@ fn postgres_source(
     sources::PgDump::new(url, PgOptions { client, dump_args, switches, custom })
 }
 
+/// The ending of what is encrypted.
+const ENCRYPTED: &str = ".age";
+
 fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<Delivery> {
     let to = To::parse(typed)?;
+    let recipients = match to {
+        To::Database(_) => None,
+        _ => passwords::recipients(args)?,
+    };
     let reserve = args.reserve.as_deref().map(|text| size::parse("--reserve", text)).transpose()?;
     let (destination, name): (Box<dyn Destination>, String) = match to {
         To::Stdout => {
@@ -430,17 +453,43 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
             (Box::new(s3_destination(*url, &key, args, names)?), key)
         }
     };
+    let name = match name.strip_suffix(ENCRYPTED) {
+        Some(inner) if recipients.is_some() => inner.to_owned(),
+        None if recipients.is_some() && !name.is_empty() => {
+            return Err(Error::usage(format!(
+                "`{typed}` is to be encrypted, and does not end in {ENCRYPTED}"
+            ))
+            .hint("let the name end like .sql.zst.age"));
+        }
+        Some(_) if args.format != Some(FormatArg::Opaque) => {
+            return Err(Error::usage(format!(
+                "`{typed}` ends in {ENCRYPTED}, and nobody is named to encrypt for"
+            ))
+            .hint("--encrypt-to RECIPIENT encrypts; --format opaque carries what is encrypted already"));
+        }
+        _ => name,
+    };
     let compression = compression(args, &name)?;
     if args.profile == Some(ProfileArg::Elasticache) {
-        fits_elasticache(typed, &name, &compression)?;
+        fits_elasticache(typed, &name, &compression, recipients.is_some())?;
     }
     // Learns of a bad level now, not when the first part begins.
     compression.effective_level()?;
     Ok(Delivery {
         destination,
-        tail: Arc::new(move |_| Ok(compression.encoder()?.into_iter().collect())),
         compression: compression.codec.name().to_owned(),
-        ending: compression.codec.extension().to_owned(),
+        ending: format!(
+            "{}{}",
+            compression.codec.extension(),
+            if recipients.is_some() { ENCRYPTED } else { "" }
+        ),
+        tail: Arc::new(move |_| {
+            let mut tail: Vec<Box<dyn Transform>> = compression.encoder()?.into_iter().collect();
+            if let Some(recipients) = &recipients {
+                tail.push(Box::new(Encrypt::new(recipients.clone())));
+            }
+            Ok(tail)
+        }),
         optional: args.keep_going.iter().any(|optional| optional == typed),
     })
 }
@@ -451,10 +500,12 @@ fn may_stall(to: &To) -> bool {
 }
 
 /// ElastiCache reads plain files whose names end in `.rdb`.
-fn fits_elasticache(typed: &str, name: &str, compression: &Compression) -> Result<()> {
-    if compression.codec != Codec::None {
-        return Err(Error::usage(format!("ElastiCache reads no compressed snapshot, and `{typed}` is one"))
-            .hint("let the name end in .rdb, and leave `--compress` out"));
+fn fits_elasticache(typed: &str, name: &str, compression: &Compression, encrypted: bool) -> Result<()> {
+    if compression.codec != Codec::None || encrypted {
+        return Err(Error::usage(format!(
+            "ElastiCache reads no compressed or encrypted snapshot, and `{typed}` is one"
+        ))
+        .hint("let the name end in .rdb, and leave `--compress` and `--encrypt-to` out"));
     }
     if !name.is_empty() && Path::new(name).extension().is_none_or(|ending| ending != "rdb") {
         return Err(Error::usage(format!(
@@ -555,7 +606,8 @@ fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, name
             .hint("name the archive, such as `dump-{date}.sql.zst`"));
         }
     };
-    let name = format!("{}{ending}", names.default_stem());
+    let encrypted = !args.encrypt_to.is_empty() || args.encrypt_passphrase_file.is_some();
+    let name = format!("{}{ending}{}", names.default_stem(), if encrypted { ENCRYPTED } else { "" });
     // An empty key is the root of a bucket; an empty path does not get here.
     Ok(if path.is_empty() { name } else { format!("{}/{name}", path.trim_end_matches('/')) })
 }

@@ -12,7 +12,7 @@ use transforms::postgres::PostgresSummary;
 
 use super::args::InspectArgs;
 use super::endpoint::From;
-use super::{copy, rdb_table, redis, render, size};
+use super::{copy, passwords, rdb_table, redis, render, size};
 
 /// Runs the command.
 pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
     };
     let job = Job {
         id: "inspect".to_owned(),
-        steps: copy::steps(&from, wanted, memory),
+        steps: copy::steps(&from, wanted, passwords::identities(&args.key)?, memory),
         settings: Settings { memory, reader: copy::reader(&from, memory), ..Settings::default() },
         source: copy::source(
             from,

@@ -4,17 +4,23 @@ mod archive;
 mod args;
 mod compare;
 mod copy;
+mod drill;
 mod endpoint;
+mod gc;
 mod inspect;
+mod jobs;
+mod ls;
 mod names;
 mod passwords;
 mod progress;
+mod prune;
 mod rdb_table;
 mod redis;
 mod render;
 mod signals;
 mod size;
 mod store;
+mod time;
 mod verify;
 
 use std::cell::Cell;
@@ -44,7 +50,13 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
         Command::Compare(args) => judged(&args.output.clone(), async |cx| compare::run(args, cx).await),
         Command::Check(args) => in_runtime(&args.output.clone(), async |cx| store::check(args, cx).await),
-        Command::Gc(args) => in_runtime(&args.output.clone(), async |cx| store::collect(args, cx).await),
+        Command::Drill(args) => in_runtime(&args.output.clone(), async |cx| drill::run(args, cx).await),
+        Command::Run(args) => coded(&args.output.clone(), async |cx| jobs::run(args, cx).await),
+        Command::Config(args) => finish(jobs::config(&args), None),
+        Command::Ls(args) => in_runtime(&args.output.clone(), async |cx| ls::list(args, cx).await),
+        Command::Show(args) => in_runtime(&args.output.clone(), async |cx| ls::show(args, cx).await),
+        Command::Prune(args) => in_runtime(&args.output.clone(), async |cx| prune::run(args, cx).await),
+        Command::Gc(args) => in_runtime(&args.output.clone(), async |cx| gc::run(args, cx).await),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "dbferry", &mut script);
@@ -52,6 +64,16 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Man { command } => finish(man(command.as_deref()), None),
     }
+}
+
+/// A command that has told by itself what went wrong, and answers its exit code.
+fn coded(output: &OutputArgs, command: impl AsyncFnOnce(&Context) -> Result<u8>) -> ExitCode {
+    let answer = Cell::new(0);
+    let code = in_runtime(output, async |cx| {
+        answer.set(command(cx).await?);
+        Ok(())
+    });
+    if answer.get() == 0 { code } else { ExitCode::from(answer.get()) }
 }
 
 /// A command that also answers whether two sides are the same. What differs was told: there is no error to print beside it.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use pipeline::endpoint::{Address, DatabaseUrl, Engine, Secret};
 use pipeline::{Error, Result};
+use transforms::crypt::{Identities, Recipients};
+
+use super::args::{CopyArgs, KeyArgs};
 
 /// Completes `url`: the file of the flag wins over the URL, the URL over the environment, the environment over the password file.
 pub(crate) fn complete(url: &mut DatabaseUrl, file: Option<&Path>) -> Result<()> {
@@ -29,12 +32,26 @@ pub(crate) fn complete(url: &mut DatabaseUrl, file: Option<&Path>) -> Result<()>
     Ok(())
 }
 
+/// The keys that an encrypted archive is read with.
+pub(crate) fn identities(args: &KeyArgs) -> Result<Identities> {
+    let passphrase = args.passphrase_file.as_deref().map(first_line).transpose()?;
+    Identities::load(&args.identity, passphrase.as_ref())
+}
+
+/// Whom an archive is encrypted for, if it is.
+pub(crate) fn recipients(args: &CopyArgs) -> Result<Option<Recipients>> {
+    if let Some(file) = &args.encrypt_passphrase_file {
+        return Recipients::passphrase(&first_line(file)?).map(Some);
+    }
+    if args.encrypt_to.is_empty() { Ok(None) } else { Recipients::parse(&args.encrypt_to).map(Some) }
+}
+
 /// The first line of a password file.
 fn first_line(path: &Path) -> Result<Secret> {
     let text = fs::read_to_string(path).map_err(|e| {
         Error::usage("cannot read the password file")
             .with("file", path.display())
-            .hint("--source-password-file and --dest-password-file name a file whose first line is the password")
+            .hint("it is a file whose first line is the password")
             .caused_by(e)
     })?;
     Ok(Secret::new(text.lines().next().unwrap_or_default()))

@@ -2,39 +2,44 @@
 
 use std::sync::Arc;
 
+use archives::record::Check;
 use pipeline::{
     Algorithm, Content, Context, Error, Format, Job, Kind, PartManifest, Report, Result, Settings, Stage,
     Steps, Transform, no_steps,
 };
 use serde_json::json;
 use transforms::codec::Decompress;
+use transforms::crypt::{Decrypt, Identities};
 use transforms::interpret::{Interpret, Interpretation};
 
 use super::archive::{Archive, Place};
 use super::args::VerifyArgs;
-use super::{render, size};
+use super::{passwords, render, size};
 
 /// Runs the command.
 pub(crate) async fn run(args: VerifyArgs, cx: &Context) -> Result<()> {
     let memory = size::parse("--memory", &args.memory)?;
     let named = Place::of(&args.archive)?;
+    let identities = passwords::identities(&args.key)?;
     let mut checked = Vec::new();
     if args.without_manifest {
-        let report = read(&named, grammar(None, true, memory), &[Algorithm::Blake3], memory, cx)
-            .await
-            .map_err(damaged)?;
+        let report = read(
+            &named,
+            grammar(None, true, Decrypt::detect, &identities, memory),
+            &[Algorithm::Blake3],
+            memory,
+            cx,
+        )
+        .await
+        .map_err(damaged)?;
         checked.push(Checked::new(named.to_string(), &report, false));
     } else {
         let archive = Archive::find(&named, args.manifest.as_deref()).await?;
-        if archive.manifest.parts.is_empty() {
-            return Err(
-                Error::mismatch("the manifest lists no part").with("manifest", archive.manifest_place)
-            );
+        let found = check_all(&archive, &identities, memory, cx).await;
+        if args.record {
+            record(&archive, &found).await?;
         }
-        for part in &archive.manifest.parts {
-            let file = archive.part(part)?;
-            checked.push(check(&file, part, memory, cx).await?);
-        }
+        checked = found?;
     }
     if args.output.json {
         let parts: Vec<_> = checked.iter().map(Checked::json).collect();
@@ -46,13 +51,57 @@ pub(crate) async fn run(args: VerifyArgs, cx: &Context) -> Result<()> {
         for part in &checked {
             part.say();
         }
-        let what = if args.without_manifest { "whole, as far as a file alone can tell" } else { "verified" };
+        let what = if args.without_manifest {
+            "whole, as far as a file alone can tell"
+        } else if checked.iter().any(|part| part.sealed) {
+            "stored bytes verified"
+        } else {
+            "verified"
+        };
         render::say(&format!("{what}: {}", args.archive));
     }
     Ok(())
 }
 
-async fn check(file: &Place, part: &PartManifest, memory: usize, cx: &Context) -> Result<Checked> {
+/// Checks every part of an archive.
+pub(crate) async fn check_all(
+    archive: &Archive,
+    identities: &Identities,
+    memory: usize,
+    cx: &Context,
+) -> Result<Vec<Checked>> {
+    if archive.manifest.parts.is_empty() {
+        return Err(Error::mismatch("the manifest lists no part").with("manifest", &archive.manifest_place));
+    }
+    let mut checked = Vec::new();
+    for part in &archive.manifest.parts {
+        let file = archive.part(part)?;
+        checked.push(check(&file, part, identities, memory, cx).await?);
+    }
+    Ok(checked)
+}
+
+/// Writes down what was found. Only a mismatch speaks against the archive; a store that was away does not.
+async fn record(archive: &Archive, found: &Result<Vec<Checked>>) -> Result<()> {
+    match found {
+        Ok(checked) if checked.iter().any(|part| part.sealed) => {
+            archive
+                .write_record(Check::Verify, Ok("the stored bytes are whole; no key to look at the content"))
+                .await
+        }
+        Ok(_) => archive.write_record(Check::Verify, Ok("digests, compression and content are whole")).await,
+        Err(error) if error.exit_code() == 6 => archive.write_record(Check::Verify, Err(error)).await,
+        Err(_) => Ok(()),
+    }
+}
+
+async fn check(
+    file: &Place,
+    part: &PartManifest,
+    identities: &Identities,
+    memory: usize,
+    cx: &Context,
+) -> Result<Checked> {
     let length = file.length().await?;
     let length =
         length.ok_or_else(|| Error::mismatch("a part of the archive is missing").with("part", file))?;
@@ -64,12 +113,21 @@ async fn check(file: &Place, part: &PartManifest, memory: usize, cx: &Context) -
     }
     let trailer =
         part.transforms.iter().all(|t| t.settings.get("trailer").is_none_or(|rule| rule != "waived"));
-    let steps = if part.format == Format::Opaque && part.compression == "none" {
+    let digests: Vec<Algorithm> = part.stored.digests.keys().filter_map(|name| name.parse().ok()).collect();
+    let encrypted = archives::catalogue::encrypted(part).is_some();
+    if encrypted && identities.is_empty() {
+        // What can be said without the key: these are the bytes that were written.
+        let report = read(file, no_steps(), &digests, memory, cx).await.map_err(damaged)?;
+        compare(file, "stored", &part.stored, &report.parts[0].source)?;
+        return Ok(Checked::new(file.to_string(), &report, true).sealed(part));
+    }
+    let steps = if encrypted {
+        grammar(Some(part.format), trailer, Decrypt::required, identities, memory)
+    } else if part.format == Format::Opaque && part.compression == "none" {
         no_steps()
     } else {
-        grammar(Some(part.format), trailer, memory)
+        grammar(Some(part.format), trailer, Decrypt::detect, identities, memory)
     };
-    let digests: Vec<Algorithm> = part.stored.digests.keys().filter_map(|name| name.parse().ok()).collect();
     match read(file, steps, &digests, memory, cx).await {
         Ok(report) => {
             let found = &report.parts[0];
@@ -118,13 +176,21 @@ fn damaged(error: Error) -> Error {
     }
 }
 
-fn grammar(format: Option<Format>, require_trailer: bool, memory: usize) -> Steps {
+fn grammar(
+    format: Option<Format>,
+    require_trailer: bool,
+    decrypt: fn(Identities) -> Decrypt,
+    identities: &Identities,
+    memory: usize,
+) -> Steps {
+    let identities = identities.clone();
     Arc::new(move |_| {
         let mut wanted = Interpretation { format, ..Interpretation::default() };
         wanted.mysql.require_trailer = require_trailer;
         wanted.postgres.require_trailer = require_trailer;
         Ok(vec![
-            Box::new(Decompress::detect().within(memory)) as Box<dyn Transform>,
+            Box::new(decrypt(identities.clone())) as Box<dyn Transform>,
+            Box::new(Decompress::detect().within(memory)),
             Box::new(Interpret::new(wanted)),
         ])
     })
@@ -153,7 +219,7 @@ async fn read(
 }
 
 /// What was checked of one part.
-struct Checked {
+pub(crate) struct Checked {
     part: String,
     format: Format,
     stored: Content,
@@ -162,6 +228,8 @@ struct Checked {
     counts: Vec<(String, u64)>,
     /// What became of a snapshot's own checksum.
     checksum: String,
+    /// It is encrypted, and there was no key: only the stored bytes could be looked at.
+    sealed: bool,
 }
 
 /// `db0 12, db1 3`.
@@ -187,7 +255,12 @@ impl Checked {
                 .iter()
                 .find_map(|t| t.settings.get("source-crc64").cloned())
                 .unwrap_or_default(),
+            sealed: false,
         }
+    }
+
+    fn sealed(self, part: &PartManifest) -> Self {
+        Self { sealed: true, format: part.format, raw: part.raw.clone(), counts: Vec::new(), ..self }
     }
 
     fn say(&self) {
@@ -205,6 +278,10 @@ impl Checked {
             size::show(self.stored.bytes),
             digests(&self.stored)
         ));
+        if self.sealed {
+            render::say("  encrypted: the content was not looked at, which takes the key: `--identity FILE`");
+            return;
+        }
         render::say(&format!("  raw: {}, length and {}", size::show(self.raw.bytes), digests(&self.raw)));
         let grammar = match self.format {
             Format::Opaque => "content of unknown kind, carried as it is".to_owned(),
@@ -225,6 +302,7 @@ impl Checked {
         json!({
             "part": self.part,
             "format": self.format,
+            "content_checked": !self.sealed,
             "stored": self.stored,
             "raw": self.raw,
             "counts": self.counts.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),

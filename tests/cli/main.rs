@@ -6,8 +6,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod archives;
 mod damage;
+mod encryption;
 mod faults;
+mod jobs;
 mod memory;
 mod run;
 mod usage;

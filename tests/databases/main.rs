@@ -1,7 +1,12 @@
 //! The built program against real servers: what arrives is what was there, and what fails leaves nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test fails by panicking"
+)]
 
+mod archival;
 mod carry;
 mod cut;
 mod refused;
@@ -14,6 +19,7 @@ use test_servers::Trials;
 
 fn main() -> ExitCode {
     let trials = carry::trials(Trials::new());
+    let trials = archival::trials(trials);
     let trials = cut::trials(trials);
     let trials = refused::trials(trials);
     secrets::trials(trials).run()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod archives;
 mod faults;
 mod real;
 mod tool;
@@ -12,5 +13,6 @@ use test_servers::Trials;
 
 fn main() -> ExitCode {
     let trials = faults::trials(Trials::new());
+    let trials = archives::trials(trials);
     real::trials(trials).run()
 }

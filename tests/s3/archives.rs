@@ -1,0 +1,173 @@
+//! Catalogue, retention and leases in a bucket.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use test_servers::s3::{Care, FakeS3, Fault, Op, Quirks};
+use test_servers::{Needs, TestResult, Trials};
+
+use crate::tool::{Tool, dump};
+
+pub(crate) fn trials(trials: Trials) -> Trials {
+    trials
+        .with("a_catalogue_of_thousands_from_a_slow_bucket", &[], thousands)
+        .with("retention_in_a_bucket", &[], || retention(&FakeS3::start(Quirks::default())?))
+        .with("an_account_that_may_not_delete_loses_nothing", &[], denied)
+        .with("two_runs_of_one_job_do_not_meet_in_a_bucket", &[], leases)
+        .with("retention_in_moto", &[Needs::Moto], moto)
+}
+
+fn listed(tool: &Tool, url: &str) -> Value {
+    let ended = tool.run(&["ls", url, "--json"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    serde_json::from_str(&ended.out).unwrap()
+}
+
+/// A manifest as a run would have written it, and its data.
+fn plant(server: &FakeS3, key: &str, started: &str, bytes: usize) {
+    let content = json!({ "bytes": bytes, "digests": {} });
+    let manifest = json!({
+        "schema": 1, "tool": "dbferry 0.1.0", "id": key.replace('/', "-"), "started": started, "finished": started,
+        "source": { "endpoint": "mysql://u@h/shop", "kind": "mysql" }, "destination": "",
+        "parts": [{ "path": "", "phase": "data", "format": "opaque", "compression": "none", "source": content, "raw": content,
+            "stored": content, "transforms": [], "verified": { "proof": "synced" } }],
+    });
+    server.plant(key, &vec![b'x'; bytes]);
+    server.plant(&format!("{key}.manifest.json"), manifest.to_string().as_bytes());
+}
+
+fn thousands() -> TestResult {
+    let server = FakeS3::start(Quirks::default())?;
+    for number in 0..1200 {
+        let started = format!(
+            "20{:02}-{:02}-{:02}T01:00:00Z",
+            10 + number / 336,
+            1 + number / 28 % 12,
+            1 + number % 28
+        );
+        plant(&server, &format!("many/{number:05}.sql"), &started, 10);
+    }
+    plant(&server, "manyfold/other.sql", "2026-01-01T00:00:00Z", 10);
+    server.plant("many/torn.sql.manifest.json", b"{\"schema\": 1, \"tool\": \"dbferry");
+    server.plant("many/alone.sql", b"no manifest");
+    server.faults(|seen| (seen.number % 50 == 7).then_some(Fault::Stall(Duration::from_millis(200))));
+    let tool = Tool::new();
+    let found = listed(&tool, &server.url("many/"));
+    assert_eq!(found["archives"].as_array().unwrap().len(), 1200);
+    assert_eq!(found["stored_bytes"], 12_000);
+    assert_eq!(found["strange"].as_array().unwrap().len(), 1);
+    // A prefix is a folder, also when it is typed without its slash.
+    assert_eq!(listed(&tool, &server.url("many"))["archives"].as_array().unwrap().len(), 1200);
+    assert!(server.count(Op::ListObjects) >= 6, "pages");
+    server.heal();
+    tool.expect(0, &["prune", &server.url("many/"), "--keep-monthly", "12", "--yes", "-q"]);
+    let left = listed(&tool, &server.url("many/"));
+    assert_eq!(left["archives"].as_array().unwrap().len(), 12);
+    assert!(server.objects().contains_key("many/torn.sql.manifest.json"));
+    assert!(
+        server.objects().contains_key("many/alone.sql")
+            && server.objects().contains_key("manyfold/other.sql")
+    );
+    assert_eq!(server.objects().keys().filter(|key| key.starts_with("many/")).count(), 2 * 12 + 2);
+    Ok(())
+}
+
+fn retention(server: &FakeS3) -> TestResult {
+    let tool = Tool::new();
+    tool.write("in.sql", dump(2000));
+    for number in 1..=4 {
+        tool.expect(0, &["copy", "in.sql", &server.url(&format!("b/{number}.sql.zst"))]);
+        // Manifests tell seconds, and the order is theirs.
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    tool.expect(0, &["verify", &server.url("b/1.sql.zst"), "--record"]);
+    tool.expect(0, &["verify", &server.url("b/4.sql.zst"), "--record"]);
+    let found = listed(&tool, &server.url("b"));
+    assert_eq!(found["archives"][3]["standing"]["by"], "verify");
+    assert_eq!(found["archives"][2]["standing"]["by"], "crc64nvme checked by the store");
+    // The record is no garbage, and that of an archive that went goes with it.
+    let said = tool.expect(0, &["gc", &server.url("b/"), "--older-than", "0s"]);
+    assert!(said.contains("found: 0 incomplete uploads, 0 objects"), "{said}");
+    tool.expect(0, &["prune", &server.url("b"), "--keep-last", "2", "--yes"]);
+    let keys: Vec<String> = server.objects().into_keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "b/3.sql.zst",
+            "b/3.sql.zst.manifest.json",
+            "b/4.sql.zst",
+            "b/4.sql.zst.manifest.json",
+            "b/4.sql.zst.verified.json"
+        ]
+    );
+    // A removal that ends behind its first step leaves what `gc` finds.
+    let mut deletes = 0;
+    server.faults(move |seen| {
+        deletes += u32::from(seen.op == Op::DeleteObject);
+        (seen.op == Op::DeleteObject && deletes > 1).then_some(Fault::Status(403, "AccessDenied"))
+    });
+    let said = tool.expect(5, &["prune", &server.url("b"), "--keep-last", "1", "--yes"]);
+    assert!(said.contains("its data is left"), "{said}");
+    server.heal();
+    assert_eq!(listed(&tool, &server.url("b"))["archives"].as_array().unwrap().len(), 1);
+    let said = tool.expect(0, &["gc", &server.url("b/"), "--older-than", "0s", "--yes"]);
+    assert!(said.contains("removed: 0 incomplete uploads, 1 objects"), "{said}");
+    tool.expect(0, &["verify", &server.url("b/4.sql.zst")]);
+    Ok(())
+}
+
+fn denied() -> TestResult {
+    let server = FakeS3::start(Quirks { denied: vec![Op::DeleteObject], ..Quirks::default() })?;
+    for number in 1..=3 {
+        plant(&server, &format!("b/{number}.sql"), &format!("2026-01-0{number}T00:00:00Z"), 100);
+    }
+    let before: BTreeMap<_, _> =
+        server.objects().into_iter().map(|(key, object)| (key, object.data)).collect();
+    let tool = Tool::new();
+    let said = tool.expect(5, &["prune", &server.url("b"), "--keep-last", "1", "--yes"]);
+    assert!(said.contains("nothing of it was touched") && said.contains("s3:DeleteObject"), "{said}");
+    let after: BTreeMap<_, _> =
+        server.objects().into_iter().map(|(key, object)| (key, object.data)).collect();
+    assert_eq!(before, after);
+    Ok(())
+}
+
+fn leases() -> TestResult {
+    for conditions in [Care::Checked, Care::Ignored] {
+        let server = FakeS3::start(Quirks { conditions, ..Quirks::default() })?;
+        let tool = Tool::new();
+        tool.write("in.sql", dump(2000));
+        let to = server.url("b/{job}-{id}.sql.zst");
+        tool.write(
+            "jobs.toml",
+            format!("[jobs.a]\nfrom = 'cmd:touch begun; cat in.sql; sleep 3'\nto = '{to}'\n"),
+        );
+        let mut first = tool.command(&["run", "jobs.toml", "-q"]).spawn()?;
+        while !tool.join("begun").exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let said = tool.expect(75, &["run", "jobs.toml"]);
+        assert!(said.contains("at work already"), "{conditions:?}: {said}");
+        assert!(first.wait()?.success());
+        tool.expect(0, &["run", "jobs.toml", "-q"]);
+        let keys: Vec<String> = server.objects().into_keys().collect();
+        assert!(!keys.iter().any(|key| key.contains("lock")), "{keys:?}");
+        assert_eq!(listed(&tool, &server.url("b"))["archives"].as_array().unwrap().len(), 2);
+    }
+    Ok(())
+}
+
+fn moto() -> TestResult {
+    let store = test_servers::moto()?;
+    let tool = Tool::with_keys(&store.keys.0, &store.keys.1);
+    tool.write("in.sql", dump(500));
+    let to = store.url("b/{job}-{id}.sql.zst");
+    tool.write("jobs.toml", format!("[jobs.a]\nfrom = 'in.sql'\nto = '{to}'\nkeep = {{ last = 2 }}\n"));
+    for _ in 0..4 {
+        tool.expect(0, &["run", "jobs.toml", "-q"]);
+    }
+    let found = listed(&tool, &store.url("b"));
+    assert_eq!(found["archives"].as_array().unwrap().len(), 2, "{found}");
+    Ok(())
+}
