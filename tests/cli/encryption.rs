@@ -117,7 +117,10 @@ fn damage_to_an_encrypted_archive_is_found_with_and_without_the_key() {
         place.run(&["verify", "b.sql.zst.age", "--identity", "key.txt"]).expect(6);
         place.write("b.sql.zst.age", &stored[..at]);
         place.run(&["verify", "b.sql.zst.age"]).expect(6);
-        // Without a manifest, the format itself finds the cut.
+        // Without a manifest, the format itself finds the cut; of an empty file nobody can say what it was.
+        if at == 0 {
+            continue;
+        }
         place.write("cut.sql.zst.age", &stored[..at]);
         assert_ne!(place.run(&["copy", "cut.sql.zst.age", "x.sql", "--identity", "key.txt"]).code, 0, "{at}");
         assert!(!place.join("x.sql").exists());
