@@ -68,7 +68,7 @@ async fn month(seed: u64) {
         // Sometimes the job runs twice at once, or an hour later again.
         let runs = if random.one_in(6) { 2 } else { 1 };
         for run in 0..runs {
-            now += SignedDuration::from_mins(i64::try_from(random.below(90)).unwrap() * run);
+            now += SignedDuration::from_mins(i64::try_from(1 + random.below(89)).unwrap() * run);
             let bytes =
                 usize::try_from(if random.one_in(8) { random.below(400) } else { 900 + random.below(200) })
                     .unwrap();

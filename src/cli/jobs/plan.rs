@@ -21,7 +21,10 @@ pub(super) fn check(name: &str, job: &Job) -> Result<()> {
     let named = |error: Error| error.with("job", name);
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 60 || !name.chars().all(plain) {
-        return Err(named(Error::usage("a job's name is letters, digits, `-` and `_`, at most 60")));
+        return Err(named(
+            Error::usage("a job's name is letters, digits, `-` and `_`, at most 60")
+                .hint("[jobs.system-database]"),
+        ));
     }
     let Some(from) = &job.from else {
         return Err(named(Error::usage("the job has no source").hint("from = \"mysql://user@host/db\"")));
