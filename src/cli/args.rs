@@ -195,6 +195,23 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "FILE", env = "DBFERRY_SOURCE_PASSWORD_FILE", help_heading = "Source")]
     pub(crate) source_password_file: Option<PathBuf>,
 
+    /// How a MySQL server is read: over connections of our own, or by mysqldump. Default: native, unless options for the client are given
+    #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Source")]
+    pub(crate) engine: EngineArg,
+
+    /// Connections that the native engine reads with
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Source")]
+    pub(crate) readers: usize,
+
+    /// How the native engine's connections come to see the same data: position, global-lock, table-locks, unmoved or single. Default:
+    /// the first that works
+    #[arg(long, value_name = "WAY", help_heading = "Source")]
+    pub(crate) snapshot: Option<String>,
+
+    /// Seconds that the native engine waits for a lock, and lets writers wait behind it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Source")]
+    pub(crate) max_lock_time: u64,
+
     /// The mysqldump, mariadb-dump or pg_dump to run. Default: the one on PATH that fits the server
     #[arg(long, value_name = "PATH", help_heading = "Source")]
     pub(crate) client: Option<PathBuf>,
@@ -223,6 +240,17 @@ pub(crate) struct SourceArgs {
     /// Accept a command that succeeds without any output
     #[arg(long, help_heading = "Source")]
     pub(crate) allow_empty: bool,
+}
+
+/// How a MySQL server is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineArg {
+    /// Native, unless options for the client are given
+    Auto,
+    /// Connections of our own, in parallel
+    Native,
+    /// The installed mysqldump or mariadb-dump
+    Client,
 }
 
 /// How a run talks.

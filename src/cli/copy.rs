@@ -14,7 +14,7 @@ use sinks::{
     FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination, PvcDestination,
     S3Destination, S3Options, StdoutDestination,
 };
-use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
+use sources::{DirectoryOptions, PgOptions, RedisOptions};
 use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::interpret::{Interpret, Interpretation};
@@ -24,7 +24,7 @@ use transforms::postgres;
 use super::args::{CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
-use super::{passwords, redis, render, size};
+use super::{mysql as mysql_source, passwords, redis, render, size};
 
 /// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
 const LOADING: usize = 4;
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
             memory,
             jobs: args.jobs.unwrap_or(1).max(1),
             digests,
-            reader: reader(&from, memory),
+            reader: reader(&from, &args.source, memory)?,
         },
         source: source(from, &args.source, args.format, args.profile, replica, memory)?,
         deliveries,
@@ -292,11 +292,11 @@ pub(crate) fn steps(from: &From, wanted: Interpretation, memory: usize) -> Steps
 }
 
 /// What the reader of this source may hold. Ranges of an object are read at once, each into a buffer.
-pub(crate) fn reader(from: &From, memory: usize) -> usize {
-    match from {
-        From::S3(_) => object_reader(memory),
-        _ => Settings::default().reader,
+pub(crate) fn reader(from: &From, args: &SourceArgs, memory: usize) -> Result<usize> {
+    if let From::S3(_) = from {
+        return Ok(object_reader(memory));
     }
+    Ok(mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader))
 }
 
 /// What the reader of an object may hold: an eighth of the budget keeps some ranges of it in flight.
@@ -319,14 +319,7 @@ pub(crate) fn source(
             passwords::complete(&mut url, args.source_password_file.as_deref())?;
             match url.engine {
                 Engine::Postgres => Box::new(postgres_source(*url, args, profile)?),
-                Engine::Mysql => Box::new(sources::MysqlDump::new(
-                    *url,
-                    MysqlOptions {
-                        client: args.client.clone(),
-                        dump_args: args.dump_arg.clone(),
-                        allow_partial: args.allow_partial,
-                    },
-                )?),
+                Engine::Mysql => mysql_source::source(*url, args)?,
                 Engine::Redis => Box::new(redis::source(*url, args, replica)),
             }
         }
@@ -335,7 +328,7 @@ pub(crate) fn source(
         }
         From::Path(path) => Box::new(sources::FileSource::new(path).with_format(told)),
         From::S3(url) => {
-            let held = reader(&From::S3(url.clone()), memory);
+            let held = object_reader(memory);
             Box::new(sources::S3Source::new(*url, held).with_format(told))
         }
         From::Stdin => Box::new(sources::FileSource::stdin().with_format(told)),

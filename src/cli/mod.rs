@@ -6,6 +6,7 @@ mod compare;
 mod copy;
 mod endpoint;
 mod inspect;
+mod mysql;
 mod names;
 mod passwords;
 mod progress;

@@ -4,6 +4,7 @@
 
 mod carry;
 mod cut;
+mod native;
 mod refused;
 mod secrets;
 mod tool;
@@ -15,6 +16,7 @@ use test_servers::Trials;
 fn main() -> ExitCode {
     let trials = carry::trials(Trials::new());
     let trials = cut::trials(trials);
+    let trials = native::trials(trials);
     let trials = refused::trials(trials);
     secrets::trials(trials).run()
 }
