@@ -178,7 +178,7 @@ impl Failure {
     /// As dbferry's own error: what was being done, what the store said, and the way out.
     pub fn into_error(self, stage: Stage, doing: &str) -> Error {
         let kind = match self.class {
-            Class::Passing => Kind::Temporary,
+            Class::Passing | Class::Conflict => Kind::Temporary,
             Class::Checksum | Class::LostPart => Kind::Mismatch,
             _ => Kind::Failed,
         };
