@@ -81,7 +81,7 @@ impl Place {
     }
 
     async fn keys(&self) -> Vec<String> {
-        let prefix = &self.url.key[..self.url.key.find('/').expect("a folder") + 1];
+        let prefix = &self.url.key[..=self.url.key.find('/').expect("a folder")];
         let listed = self.bucket.list_all(prefix).await.expect("the store can be listed");
         listed.into_iter().map(|object| object.key).collect()
     }
@@ -118,7 +118,7 @@ impl Fixture for Place {
     }
 
     async fn litter(&self) -> Vec<String> {
-        let prefix = &self.url.key[..self.url.key.find('/').expect("a folder") + 1];
+        let prefix = &self.url.key[..=self.url.key.find('/').expect("a folder")];
         let uploads = self.bucket.uploads(prefix).await.expect("uploads can be listed");
         let mut litter: Vec<String> =
             uploads.into_iter().map(|(upload, _)| format!("{} {}", upload.key, upload.id)).collect();

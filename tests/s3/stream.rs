@@ -35,7 +35,7 @@ fn memory() -> TestResult {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut stdin = child.stdin.take().ok_or("no pipe")?;
     let feeder = std::thread::spawn(move || -> std::io::Result<u64> {
-        let mut block: Vec<u8> = (0..BLOCK).map(|at| (at * 31 % 251) as u8).collect();
+        let mut block: Vec<u8> = (0..=250).cycle().take(BLOCK).collect();
         let mut sum = Digest::new(Crc64Nvme);
         for number in 0..bytes / BLOCK as u64 {
             for place in block.chunks_mut(64 << 10) {

@@ -165,7 +165,7 @@ impl Destination for S3Destination {
         let stop = run.stop.clone().drop_guard();
         let task = run.tasks.spawn({
             let run = Arc::clone(&run);
-            async move { publish::publish(&run, manifest, &cx).await }
+            async move { Box::pin(publish::publish(&run, manifest, &cx)).await }
         });
         let result = task.await.map_err(|panic| Error::bug("publishing panicked").caused_by(panic))?;
         stop.disarm();

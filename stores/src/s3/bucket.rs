@@ -220,7 +220,8 @@ impl Bucket {
     {
         let mut waits = RENEWALS.iter();
         loop {
-            let failure = match self.patience.persist(bytes, &mut request).await {
+            // On the heap: a request of the SDK has some kilobytes, and callers hold many.
+            let failure = match self.patience.persist(bytes, || Box::pin(request())).await {
                 Err(failure) if failure.class == Class::Expired => failure,
                 other => return other,
             };

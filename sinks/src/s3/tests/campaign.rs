@@ -88,18 +88,17 @@ async fn one(seed: u64) -> Result<(), String> {
     place.server.heal();
     let told = faults.lock().map(|told| told.1.clone()).unwrap_or_default();
     let fail = |what: String| Err(format!("seed {seed}: {what}; outcome {outcome:?}; faults {told:?}"));
-    let view = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| place.view_now())) {
-        Ok(view) => view,
-        Err(_) => return fail("archives of both forms".to_owned()),
+    let Ok(view) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| place.view_now())) else {
+        return fail("archives of both forms".to_owned());
     };
     match (&outcome, whole_or_damaged(&view)) {
         (_, Err(damage)) => return fail(damage),
         (Ok(()), Ok(found)) if found.as_deref() != Some("new") => return fail(format!("{found:?} is there")),
-        (Err(error), Ok(found)) => {
-            // A failed run leaves nothing new, unless it said that it does not know.
-            if found.as_deref() == Some("new") && error.kind() != Kind::OutcomeUnknown {
-                return fail("a failed run has published".to_owned());
-            }
+        // A failed run leaves nothing new, unless it said that it does not know.
+        (Err(error), Ok(found))
+            if found.as_deref() == Some("new") && error.kind() != Kind::OutcomeUnknown =>
+        {
+            return fail("a failed run has published".to_owned());
         }
         _ => {}
     }

@@ -20,7 +20,12 @@ pub(super) fn assume(request: &Request, server: &Shared, now: i64) -> Answer {
     let mut roles = locked(&server.roles);
     let role = field("RoleArn").and_then(|arn| roles.iter_mut().find(|role| role.arn == arn));
     let Some(role) = role.filter(|role| role.external_id == field("ExternalId")) else {
-        return Answer::error(403, "AccessDenied", "this account may not assume that role");
+        return Answer {
+            status: 403,
+            ..Answer::xml(
+                "<ErrorResponse><Error><Code>AccessDenied</Code><Message>this account may not assume that role</Message></Error></ErrorResponse>",
+            )
+        };
     };
     role.assumed += 1;
     let account = Account {
