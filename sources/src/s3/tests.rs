@@ -28,6 +28,7 @@ async fn copy(source: S3Source) -> Result<pipeline::testing::View, pipeline::Err
         steps: no_steps(),
         deliveries: vec![Delivery {
             destination: Box::new(store.destination()),
+            share: None,
             tail: no_steps(),
             compression: "none".to_owned(),
             ending: String::new(),
