@@ -3,6 +3,9 @@
 //!
 //! `make demo` runs it. Needs the servers that `tests/servers/install` installs. The archives stay in the folder that is named at the end.
 
+#[path = "demo/redis.rs"]
+mod redis;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -95,6 +98,13 @@ fn demo() -> Result<()> {
     sample::load_postgres_shop_of(&postgres, "shop", CUSTOMERS)?;
     demo.postgres(&postgres)?;
     drop(postgres);
+
+    step(
+        "starting Redis and filling it: data and transient keys in database 0, queues of jobs in database 1",
+    );
+    let server = redis::start()?;
+    demo.redis(&server)?;
+    drop(server);
 
     step("making a directory: links, long names, a sparse file, names that are not UTF-8");
     demo.directory()?;

@@ -24,7 +24,7 @@ use transforms::postgres;
 use super::args::{CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
-use super::{mysql as mysql_source, passwords, redis, render, size};
+use super::{elasticache, mysql as mysql_source, passwords, redis, render, size};
 
 /// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
 const LOADING: usize = 4;
@@ -59,13 +59,30 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         return Err(Error::usage(format!("`{flag}` and `--format opaque` contradict each other"))
             .hint("leave one of them out"));
     }
-    let deliveries =
-        destinations.iter().map(|typed| delivery(typed, &args, &from, &names)).collect::<Result<Vec<_>>>()?;
+    let mut wanted = wanted;
+    let mut deliveries = Vec::new();
+    for typed in &destinations {
+        let Some(shards) = args.redis.shards else {
+            deliveries.push(delivery(typed, &args, &from, &names)?);
+            continue;
+        };
+        for (number, share) in (1..).zip(redis::shares(&wanted.rdb, shards)) {
+            let mut delivery = delivery(typed, &args, &from, &names.of_shard(number, shards))?;
+            delivery.share = Some(share);
+            deliveries.push(delivery);
+        }
+    }
+    elasticache::look(&args, &targets, cx).await?;
     let replica = RedisOptions {
         may_stall: targets.iter().any(may_stall),
         databases: wanted.rdb.databases.iter().copied().collect(),
+        plain: Arc::clone(&wanted.rdb.plain),
         ..RedisOptions::default()
     };
+    if args.redis.shards.is_some() {
+        // Every share does it for its own slots; what comes before the fork is checked and no more.
+        wanted.rdb = redis::unfiltered();
+    }
     let job = Job {
         id: names.id().to_owned(),
         steps: steps(&from, wanted, memory),
@@ -84,8 +101,15 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     }
     let report = prepared.run(cx).await?;
     let mut document = render::report_json(&report);
+    let seed = elasticache::seed(&args, &report);
+    if let Some(seed) = &seed {
+        document["elasticache"] = seed.json();
+    }
     if args.output.talks() {
         render::report(&report);
+        if let Some(seed) = &seed {
+            seed.lines().iter().for_each(|line| render::say(line));
+        }
         if pairs.is_empty() && targets.iter().any(|target| matches!(target, To::Database(_))) {
             render::say(
                 "content was not compared: `--verify compare`, or `dbferry compare SOURCE DEST`, does it",
@@ -293,8 +317,11 @@ pub(crate) fn steps(from: &From, wanted: Interpretation, memory: usize) -> Steps
 
 /// What the reader of this source may hold. Ranges of an object are read at once, each into a buffer.
 pub(crate) fn reader(from: &From, args: &SourceArgs, memory: usize) -> Result<usize> {
-    if let From::S3(_) = from {
-        return Ok(object_reader(memory));
+    Ok(match from {
+        From::S3(_) => object_reader(memory),
+        From::Database(url) if url.engine == Engine::Redis => sources::REDIS_READER_MEMORY,
+        _ => mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader),
+    })
     }
     Ok(mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader))
 }
@@ -371,6 +398,7 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
     let reserve = args.reserve.as_deref().map(|text| size::parse("--reserve", text)).transpose()?;
     let (destination, name): (Box<dyn Destination>, String) = match to {
         To::Stdout => {
+            names_shards("-", false, args)?;
             if args.output.json {
                 return Err(Error::usage("`--json` and the destination `-` both want standard output")
                     .hint("write the archive to a file, or leave `--json` out"));
@@ -422,12 +450,13 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
     };
     let compression = compression(args, &name)?;
     if args.profile == Some(ProfileArg::Elasticache) {
-        fits_elasticache(typed, &name, &compression)?;
+        elasticache::fits(typed, &name, &compression)?;
     }
     // Learns of a bad level now, not when the first part begins.
     compression.effective_level()?;
     Ok(Delivery {
         destination,
+        share: None,
         tail: Arc::new(move |_| Ok(compression.encoder()?.into_iter().collect())),
         compression: compression.codec.name().to_owned(),
         ending: compression.codec.extension().to_owned(),
@@ -440,31 +469,20 @@ fn may_stall(to: &To) -> bool {
     !matches!(to, To::Path(_) | To::Volume(_))
 }
 
-/// ElastiCache reads plain files whose names end in `.rdb`.
-fn fits_elasticache(typed: &str, name: &str, compression: &Compression) -> Result<()> {
-    if compression.codec != Codec::None {
-        return Err(Error::usage(format!("ElastiCache reads no compressed snapshot, and `{typed}` is one"))
-            .hint("let the name end in .rdb, and leave `--compress` out"));
-    }
-    if !name.is_empty() && Path::new(name).extension().is_none_or(|ending| ending != "rdb") {
-        return Err(Error::usage(format!(
-            "ElastiCache takes files whose names end in .rdb, and `{typed}` does not"
-        ))
-        .hint("let the name end in .rdb"));
-    }
-    Ok(())
-}
-
 /// The process itself, and what the SDK adds to it: code, connections, their buffers.
 const S3_BESIDE: usize = 56 << 20;
 
 fn s3_destination(mut url: S3Url, key: &str, args: &CopyArgs, names: &Names) -> Result<S3Destination> {
     key.clone_into(&mut url.key);
+    if args.redis.grant_elasticache {
+        elasticache::grant(&mut url, args.redis.elasticache_region.as_deref())?;
+    }
     if let Some(kind) = &args.s3_checksum {
         url.checksum = kind.parse()?;
     }
     let memory = size::parse("--memory", &args.memory)?;
-    let sharers = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
+    let stores = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
+    let sharers = stores * usize::from(args.redis.shards.unwrap_or(1));
     // Three eighths of what is left beside the process and the SDK, in parts that are filled and in flight.
     let buffer = memory.saturating_sub(S3_BESIDE) / 8 * 3 / sharers.max(1) / args.jobs.unwrap_or(1).max(1);
     let options = S3Options {
@@ -504,6 +522,15 @@ fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
     Ok(compression)
 }
 
+/// Files of a snapshot that is shared out have names of their own.
+fn names_shards(template: &str, folder: bool, args: &CopyArgs) -> Result<()> {
+    if args.redis.shards.is_some() && !folder && !template.contains("{shard}") {
+        return Err(Error::usage(format!("`--shards` writes several files, and `{template}` names one"))
+            .hint("put {shard} into the name, such as seed-{shard}.rdb"));
+    }
+    Ok(())
+}
+
 /// The archive's path: placeholders filled in, and a name found when the user named only a folder.
 fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
     let path = names.fill(template)?;
@@ -513,6 +540,7 @@ fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Res
 
 /// The name of an archive; in a folder it gets one of its own.
 fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
+    names_shards(template, folder, args)?;
     let path = names.fill(template)?;
     if !folder {
         return Ok(path);

@@ -4,6 +4,7 @@ mod archive;
 mod args;
 mod compare;
 mod copy;
+mod elasticache;
 mod endpoint;
 mod inspect;
 mod mysql;

@@ -82,7 +82,15 @@ pub(crate) fn of(server: &RedisServer, db: u32) -> BTreeMap<String, String> {
                 value = flat(redis.call('XRANGE', key, '-', '+')) .. table.concat(known, ',') .. table.concat(groups, ',')
             end
             local at = redis.call('PTTL', key)
-            if at > 0 then at = redis.call('PEXPIRETIME', key) end
+            if at > 0 then
+                local exact = redis.pcall('PEXPIRETIME', key)
+                if type(exact) == 'number' then at = exact
+                else
+                    -- Before Redis 7 there is only the time that is left.
+                    local now = redis.call('TIME')
+                    at = math.floor((now[1] * 1000 + now[2] / 1000 + at) / 1000000 + 0.5) * 1000000
+                end
+            end
             out[#out + 1] = hex(key) .. ' ' .. kind .. ' ' .. at .. ' ' .. redis.sha1hex(value)
         end
         return out";
@@ -94,6 +102,20 @@ pub(crate) fn of(server: &RedisServer, db: u32) -> BTreeMap<String, String> {
             (key.to_owned(), rest.to_owned())
         })
         .collect()
+}
+
+/// With expiry to a quarter of an hour, which is what a server before Redis 7 can be asked for.
+pub(crate) fn coarse(
+    mut keys: BTreeMap<u32, BTreeMap<String, String>>,
+) -> BTreeMap<u32, BTreeMap<String, String>> {
+    for value in keys.values_mut().flat_map(BTreeMap::values_mut) {
+        let mut words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+        if let Ok(at @ 1..) = words[1].parse::<u64>() {
+            words[1] = ((at + 500_000) / 1_000_000 * 1_000_000).to_string();
+        }
+        *value = words.join(" ");
+    }
+    keys
 }
 
 /// All databases that tests use.

@@ -128,6 +128,23 @@ pub enum DataType {
 }
 
 impl DataType {
+    /// Every type, in the order of their declaration: `DataType::ALL[kind as usize] == kind`.
+    pub const ALL: [Self; 8] = [
+        Self::String,
+        Self::List,
+        Self::Set,
+        Self::SortedSet,
+        Self::Hash,
+        Self::Stream,
+        Self::Array,
+        Self::Module,
+    ];
+
+    /// The type of this [`DataType::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The name that the `TYPE` command answers; `module` stands for any module's type.
     pub fn name(self) -> &'static str {
         match self {
@@ -295,6 +312,18 @@ impl Kind {
             Shape::Array => DataType::Array,
             Shape::Module => DataType::Module,
         }
+    }
+
+    /// True for hashes whose fields may have an expiry of their own.
+    pub fn fields_expire(self) -> bool {
+        matches!(
+            self.shape,
+            Shape::HashTtlPre
+                | Shape::HashListpackTtlPre
+                | Shape::HashTtl
+                | Shape::HashListpackTtl
+                | Shape::ValkeyHash2
+        )
     }
 
     /// The encoding, for reports: `listpack`, `quicklist` and so on.
@@ -493,6 +522,15 @@ mod tests {
             assert!(Kind::of(Version::redis(15), byte).is_err(), "{byte}");
             assert!(Kind::of(Version::valkey(81), byte).is_err(), "{byte}");
         }
+    }
+
+    #[test]
+    fn types_are_found_by_name_and_by_place() {
+        for (at, kind) in DataType::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+            assert_eq!(DataType::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(DataType::from_name("sortedset"), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use encode::{Encoder, Splice};
 pub use error::{Error, Problem, Result};
 pub use glob::Glob;
 pub use kind::{DataType, Dialect, Feature, Kind, Needs, Version};
-pub use parse::{Checksum, Chunk, Event, Key, Parser, Record};
+pub use parse::{Checksum, Chunk, Event, HEAD_LIMIT, Key, Parser, Record};
 pub use slot::key_slot;
 pub use token::{RawStr, module_name};
 pub use value::{Decoder, Item, Role};

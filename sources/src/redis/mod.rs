@@ -13,6 +13,7 @@ mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -34,6 +35,10 @@ pub enum RedisSync {
     Diskless,
 }
 
+/// What the reader of a live server holds at most: two pieces on their way, and the start of a record that a piece cut, which is
+/// doubled when it grows.
+pub const READER_MEMORY: usize = (1 << 20) + 2 * formats::rdb::HEAD_LIMIT;
+
 /// How to read.
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
@@ -45,6 +50,8 @@ pub struct RedisOptions {
     pub may_stall: bool,
     /// Databases to read with [`RedisOptions::scan`]; none reads all.
     pub databases: Vec<u64>,
+    /// Set when the server says beforehand that nothing in it needs more than version 11 of the format, whatever version it writes.
+    pub plain: Arc<AtomicBool>,
 }
 
 /// What becomes known while it is read, for the manifest.
@@ -79,6 +86,7 @@ impl Source for RedisDump {
         for warning in &server.warnings {
             cx.warn(warning.clone());
         }
+        self.options.plain.store(server.plain, Ordering::Relaxed);
         let mut facts = server.facts.clone();
         if place.by_sentinel {
             facts.insert("address".to_owned(), place.to_string());
@@ -129,8 +137,7 @@ impl RedisReader {
 #[async_trait]
 impl Reader for RedisReader {
     fn memory(&self) -> usize {
-        // Two pieces on their way, and the start of a record that a piece cut.
-        3 << 20
+        READER_MEMORY
     }
 
     async fn read(self: Box<Self>, out: &mut FrameSender, cx: &Context) -> Result<()> {

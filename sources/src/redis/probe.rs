@@ -35,6 +35,8 @@ pub(super) struct Server {
     pub(super) repl_timeout: Duration,
     /// Databases that hold keys.
     pub(super) databases: Option<Vec<u64>>,
+    /// It writes a format newer than version 11, and says that it holds nothing that is new in it.
+    pub(super) plain: bool,
     pub(super) facts: BTreeMap<String, String>,
     pub(super) warnings: Vec<String>,
     loading: bool,
@@ -122,10 +124,18 @@ fn read_info(server: &mut Server, info: &InfoDict) {
     for (fact, name) in [("role", "role"), ("mode", "redis_mode"), ("used_memory", "used_memory")] {
         server.facts.extend(text(name).map(|value| (fact.to_owned(), value)));
     }
+    // All that Redis 7.4 to 8.4 and Valkey 9.0 and 9.1 added are fields of hashes that expire, and they count the hashes that have some.
+    let counted = match server.version {
+        Some(at) if server.valkey && ((9, 0)..(9, 2)).contains(&at) => Some("keys_with_volatile_items=0"),
+        Some(at) if !server.valkey && ((7, 4)..(8, 6)).contains(&at) => Some("subexpiry=0"),
+        _ => None,
+    };
+    server.plain = counted.is_some();
     let mut databases = Vec::new();
     for db in 0..1024_u64 {
         if let Some(keys) = text(&format!("db{db}")) {
             databases.push(db);
+            server.plain &= counted.is_some_and(|none| keys.split(',').any(|count| count == none));
             server.facts.insert(format!("db{db}"), keys);
         }
     }

@@ -31,6 +31,10 @@ pub(super) fn explain(text: &str, command: &str, url: &DatabaseUrl) -> Error {
         "MISCONF" => error.hint(
             "the server cannot write its dump file: look at its disk and log; --redis-sync diskless needs no disk there",
         ),
+        // The server says this with the code of a replica that has lost its primary.
+        _ if lower.contains("failing over") || lower.contains("failover") => {
+            passing(error).hint("the server hands its role to another: run it again when that is done, or read the other one")
+        }
         "MASTERDOWN" | "NOMASTERLINK" => {
             passing(error).hint("this replica has lost its primary: wait until it has it again, or read the primary")
         }
@@ -43,7 +47,7 @@ pub(super) fn explain(text: &str, command: &str, url: &DatabaseUrl) -> Error {
             "the server does not let itself be replicated (renamed or blocked commands, as managed services have it): \
              --redis-scan reads key by key, which is no picture of one moment",
         ),
-        _ if lower.contains("failover") || lower.contains("pending output") || lower.contains("bgsave") => {
+        _ if lower.contains("pending output") || lower.contains("bgsave") => {
             passing(error).hint("run it again in a moment; the server's log tells more")
         }
         _ if lower.contains("max number of clients") => passing(error).hint("the server has too many connections"),

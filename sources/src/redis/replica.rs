@@ -17,9 +17,6 @@ use super::{RedisReader, RedisSync};
 /// Length of the mark.
 const MARK: usize = 40;
 
-/// Bound on a record's head.
-const HEAD: usize = 1 << 20;
-
 /// What is read at a time.
 const PIECE: usize = 256 << 10;
 
@@ -262,7 +259,7 @@ impl Transfer<'_> {
     }
 
     async fn marked(&mut self, mark: &[u8; MARK], out: &mut FrameSender) -> Result<()> {
-        let mut parser = Parser::with_head_limit(HEAD);
+        let mut parser = Parser::new();
         let mut behind = bytes::BytesMut::new();
         while !parser.is_finished() {
             let mut data = self.next().await?;

@@ -33,6 +33,7 @@ pub(super) async fn copy_into(source: S3Source, store: &MemoryStore) -> Result<(
         steps: no_steps(),
         deliveries: vec![Delivery {
             destination: Box::new(store.destination()),
+            share: None,
             tail: no_steps(),
             compression: "none".to_owned(),
             ending: String::new(),

@@ -236,6 +236,32 @@ impl Bucket {
         &self.url
     }
 
+    /// The region that the store says the bucket is in, where it says it.
+    pub async fn region(&self) -> Answer<Option<String>> {
+        let request = async || {
+            let owner = self.url.expected_bucket_owner.clone();
+            let request = self.client.head_bucket().bucket(&self.url.bucket).set_expected_bucket_owner(owner);
+            request.send().await.map_err(Failure::of)
+        };
+        let output = self.patience.persist(0, request).await?;
+        Ok(output.bucket_region().map(str::to_owned))
+    }
+
+    /// How the bucket encrypts objects that ask for nothing: `AES256`, `aws:kms`. None where the store has no such setting.
+    pub async fn encryption(&self) -> Answer<Option<String>> {
+        let request = async || {
+            let owner = self.url.expected_bucket_owner.clone();
+            let request =
+                self.client.get_bucket_encryption().bucket(&self.url.bucket).set_expected_bucket_owner(owner);
+            request.send().await.map_err(Failure::of)
+        };
+        let output = self.patience.persist(0, request).await?;
+        let rules = output.server_side_encryption_configuration().map(|found| found.rules());
+        let rule =
+            rules.and_then(|rules| rules.iter().find_map(|r| r.apply_server_side_encryption_by_default()));
+        Ok(rule.map(|rule| rule.sse_algorithm().as_str().to_owned()))
+    }
+
     /// Puts a whole object.
     pub async fn put(&self, put: &Put<'_>, data: Bytes) -> Answer<Head> {
         let sum = Sum::of(put.kind, &data);

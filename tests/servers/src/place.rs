@@ -22,6 +22,8 @@ pub enum Needs {
     Postgres,
     /// PostgreSQL 18 from Debian unstable.
     PostgresUnstable,
+    /// Redis 6.2, as a package of PyPI carries it.
+    Redis6,
     /// Redis from the distribution's packages (7.0 in Debian 12).
     Redis,
     /// Redis 8 from Debian unstable.
@@ -44,6 +46,7 @@ impl Needs {
             Self::MySql => ("MySQL 9", unstable_is_there() && unstable("usr/sbin/mysqld").is_file()),
             Self::Postgres => ("PostgreSQL", postgres_bin().is_some()),
             Self::PostgresUnstable => ("PostgreSQL 18", postgres_unstable_bin().is_some()),
+            Self::Redis6 => ("Redis 6.2", redis6("redis-server").is_file()),
             Self::Redis => ("Redis", program(&["redis-server"]).is_some()),
             Self::RedisUnstable => {
                 ("Redis 8", unstable_is_there() && unstable("usr/bin/redis-server").is_file())
@@ -65,6 +68,11 @@ pub(crate) fn moto_program() -> Option<PathBuf> {
 /// The client of `install --only s3`.
 pub(crate) fn aws_program() -> Option<PathBuf> {
     Some(cache_dir().join("aws/bin/aws")).filter(|program| program.is_file())
+}
+
+/// A program of `install --only redis6`.
+pub(crate) fn redis6(program: &str) -> PathBuf {
+    cache_dir().join("redis6/bin").join(program)
 }
 
 /// The store of `install --only garage`.

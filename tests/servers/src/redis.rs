@@ -15,6 +15,8 @@ use crate::place;
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisFlavour {
+    /// Redis 6.2 from PyPI: the last before snapshots went to replicas without a file.
+    Redis6,
     /// Redis from the distribution's packages (7.0 in Debian 12).
     Redis7,
     /// Redis 8 from Debian unstable.
@@ -26,6 +28,7 @@ pub enum RedisFlavour {
 impl RedisFlavour {
     pub(crate) fn server(self) -> PathBuf {
         match self {
+            Self::Redis6 => place::redis6("redis-server"),
             Self::Redis7 => {
                 place::program(&["redis-server"]).unwrap_or_else(|| "/usr/bin/redis-server".into())
             }
@@ -113,8 +116,10 @@ impl RedisServer {
             "save \"\"".to_owned(),
             // Otherwise every transfer without disk waits five seconds for other replicas.
             "repl-diskless-sync-delay 0".to_owned(),
-            "enable-debug-command local".to_owned(),
         ];
+        if options.flavour != RedisFlavour::Redis6 {
+            lines.push("enable-debug-command local".to_owned());
+        }
         if options.tls {
             certificate(&data, account.as_ref())?;
             lines.extend([
@@ -171,6 +176,11 @@ impl RedisServer {
     /// The Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.scratch.path().join("run/sock")
+    }
+
+    /// Where it writes its dump file.
+    pub fn data_dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
     }
 
     /// The password of the default account.

@@ -11,7 +11,7 @@ use formats::rdb::{DataType, Item, Key, Role};
 use pipeline::Error;
 
 use super::super::step::Fail;
-use super::HELD;
+use super::{HELD, push_score, push_unsigned};
 
 /// Arguments that are gathered for one command, in bytes and in number.
 const BATCH: usize = 64 << 10;
@@ -33,8 +33,12 @@ pub(super) struct Resp {
     string: Vec<u8>,
     in_string: bool,
     going: Going,
-    /// A hash's last field, for its expiry.
+    /// A hash's last field, for its expiry, where fields have one.
     field: Vec<u8>,
+    fields_expire: bool,
+    /// Where in the batch the last field stands.
+    field_at: usize,
+    score: Vec<u8>,
     stream: Stream,
 }
 
@@ -68,25 +72,24 @@ pub(super) fn select(db: u64, out: &mut Vec<u8>) {
     command(out, &[b"SELECT", &text(db)]);
 }
 
-fn count(out: &mut Vec<u8>, mark: u8, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
-        let digit = (number % 10) as u8;
-        digits[at] = b'0' + digit;
-        number /= 10;
-        if number == 0 {
-            break;
+/// A count or a length: few are longer than two digits.
+#[inline]
+fn count(out: &mut Vec<u8>, mark: u8, number: u64) {
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    match number {
+        0..10 => out.extend_from_slice(&[mark, digit(number), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[mark, digit(number / 10), digit(number), b'\r', b'\n']),
+        _ => {
+            out.push(mark);
+            push_unsigned(out, number);
+            out.extend_from_slice(b"\r\n");
         }
     }
-    out.push(mark);
-    out.extend_from_slice(&digits[at..]);
-    out.extend_from_slice(b"\r\n");
 }
 
+#[inline]
 fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 16);
     count(out, b'$', bytes.len() as u64);
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
@@ -102,7 +105,7 @@ impl Resp {
         self.key.clear();
         self.key.extend_from_slice(key.name);
         self.expires_at = key.expires_at;
-        self.stream = Stream::default();
+        self.fields_expire = key.kind.fields_expire();
         self.command = match key.kind.data_type() {
             DataType::String => b"SET",
             DataType::List => b"RPUSH",
@@ -117,10 +120,13 @@ impl Resp {
                     .into());
             }
         };
-        if self.command == b"SET" {
-            count(out, b'*', 3);
-            bulk(out, self.command);
-            bulk(out, &self.key);
+        match self.command {
+            b"SET" => {
+                out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+                bulk(out, &self.key);
+            }
+            b"XADD" => self.stream = Stream::default(),
+            _ => {}
         }
         Ok(())
     }
@@ -134,7 +140,7 @@ impl Resp {
         if let Some(at) = self.expires_at {
             command(out, &[b"PEXPIREAT", &self.key, &text(at)]);
         }
-        if mem::take(&mut self.stream).pending.is_empty() {
+        if self.command != b"XADD" || mem::take(&mut self.stream).pending.is_empty() {
             return Ok(());
         }
         Err(self.refuse("a pending entry of the stream belongs to no consumer".to_owned()).into())
@@ -160,10 +166,14 @@ impl Resp {
         match *item {
             Item::Bytes { role, data, total, last } => self.bytes(role, data, total, last, out),
             Item::Score(score) => {
-                let member = mem::take(&mut self.string);
-                bulk(&mut self.batch, &self::score(score));
-                bulk(&mut self.batch, &member);
-                self.string = member;
+                self.score.clear();
+                match score {
+                    f64::INFINITY => self.score.extend_from_slice(b"inf"),
+                    f64::NEG_INFINITY => self.score.extend_from_slice(b"-inf"),
+                    _ => push_score(&mut self.score, score),
+                }
+                bulk(&mut self.batch, &self.score);
+                bulk(&mut self.batch, &self.string);
                 self.string.clear();
                 self.arguments += 2;
                 self.flush_full(out);
@@ -288,8 +298,20 @@ impl Resp {
     ) -> Result<(), Fail> {
         if !std::mem::replace(&mut self.in_string, !last) {
             self.start(role, total, out)?;
+            if last && self.going == Going::Held && role != Role::Member {
+                // Whole and short, as nearly all are.
+                if role == Role::Field && self.fields_expire {
+                    self.field.extend_from_slice(data);
+                }
+                bulk(&mut self.batch, data);
+                self.arguments += 1;
+                if role != Role::Field {
+                    self.flush_full(out);
+                }
+                return Ok(());
+            }
         }
-        if role == Role::Field && self.command == b"HSET" {
+        if role == Role::Field && self.fields_expire {
             self.field.extend_from_slice(data);
         }
         match self.going {
@@ -304,9 +326,7 @@ impl Resp {
             // Waits for its score.
             Going::Held if role == Role::Member => {}
             Going::Held => {
-                let string = mem::take(&mut self.string);
-                bulk(&mut self.batch, &string);
-                self.string = string;
+                bulk(&mut self.batch, &self.string);
                 self.string.clear();
                 self.arguments += 1;
                 if role != Role::Field {
@@ -332,6 +352,7 @@ impl Resp {
             }
             (_, Role::Field) => {
                 self.field.clear();
+                self.field_at = self.batch.len();
                 if long {
                     self.flush(out);
                     self.head(2, out);
@@ -362,22 +383,10 @@ impl Resp {
 
     /// Writes what was gathered, and the field gathered last as the beginning of a command of its own.
     fn field_alone(&mut self, out: &mut Vec<u8>) {
-        let field = mem::take(&mut self.field);
-        let mut stands = Vec::new();
-        bulk(&mut stands, &field);
-        self.batch.truncate(self.batch.len() - stands.len());
+        let field = self.batch.split_off(self.field_at);
         self.arguments -= 1;
         self.flush(out);
         self.head(2, out);
-        out.extend_from_slice(&stands);
-        self.field = field;
+        out.extend_from_slice(&field);
     }
-}
-
-/// A score as servers read it.
-fn score(score: f64) -> Vec<u8> {
-    if score.is_infinite() {
-        return if score > 0.0 { b"inf".to_vec() } else { b"-inf".to_vec() };
-    }
-    text(score)
 }
