@@ -8,6 +8,7 @@
 //!
 //! Every contender loads into an empty database of the same server; emptying it is not measured.
 
+#[allow(dead_code, reason = "shared with the benchmarks of dumps, which use more of it")]
 mod common;
 
 use std::path::Path;
@@ -17,6 +18,9 @@ use common::{Case, Result, Sample};
 use test_servers::{
     Flavour, MySqlOptions, MySqlServer, Needs, PostgresOptions, PostgresServer, RedisFlavour, sample,
 };
+
+/// A way into the target.
+type Contender<'a> = (&'a str, Box<dyn Fn() -> Command>);
 
 fn main() -> ExitCode {
     match benchmark() {
@@ -77,7 +81,7 @@ fn contest(
     rounds: usize,
     empty: &dyn Fn() -> Result<()>,
     whole: &dyn Fn() -> Result<()>,
-    contenders: Vec<(&str, Box<dyn Fn() -> Command>)>,
+    contenders: &[Contender<'_>],
 ) -> Result<()> {
     let mut cases: Vec<Case<'_>> = contenders
         .iter()
@@ -140,7 +144,7 @@ fn mysql(dir: &Path, size: u64, rounds: usize) -> Result<()> {
         rounds,
         &empty,
         &whole,
-        vec![
+        &[
             ("`zstdcat \\| mariadb`", Box::new(move || piped(&one, "zstdcat m.sql.zst", &stock))),
             ("`dbferry copy`", Box::new(move || dbferry(&two, "m.sql.zst", &to, &[]))),
         ],
@@ -193,7 +197,7 @@ fn postgres(dir: &Path, size: u64, rounds: usize) -> Result<()> {
         rounds,
         &empty,
         &whole,
-        vec![
+        &[
             (
                 "`pg_restore -j2`",
                 Box::new(move || {
@@ -239,7 +243,7 @@ fn redis(dir: &Path, size: u64, rounds: usize) -> Result<()> {
         rounds,
         &empty,
         &whole,
-        vec![
+        &[
             (
                 "`redis-cli --pipe`",
                 Box::new(move || {

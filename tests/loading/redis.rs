@@ -94,7 +94,7 @@ fn into_newer() -> TestResult {
     // A value that is larger than what is held.
     source.eval(
         4,
-        "for i = 1, 100000 do local pad = redis.sha1hex(i) .. redis.sha1hex(-i) redis.call('SADD', 'huge', pad .. i) redis.call('RPUSH', 'long', pad .. i) redis.call('HSET', 'wide', i, pad .. i) redis.call('ZADD', 'scored', i / 7, pad .. i) end
+        "for i = 1, 100000 do local pad = redis.sha1hex(i) .. redis.sha1hex(-i) redis.call('SADD', 'huge', pad .. i) redis.call('RPUSH', 'long', pad .. i) redis.call('HSET', 'wide', i, pad .. i) redis.call('ZADD', 'scored', i / 4, pad .. i) end
          redis.call('SET', 'blob', string.rep('0123456789', 900000)) redis.call('PEXPIREAT', 'huge', 4000000000001) return 1",
         &[],
     )?;

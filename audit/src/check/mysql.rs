@@ -464,9 +464,15 @@ async fn objects(found: &mut Findings, from: &mut Server, to: &mut Server, own: 
 }
 
 async fn readable(found: &mut Findings, from: &mut Server) {
-    let invalid = from
-        .names("SELECT table_name FROM information_schema.tables WHERE table_schema = ? AND table_type = 'VIEW' AND table_comment LIKE '%invalid%'")
-        .await;
+    let views = from.names("SELECT table_name FROM information_schema.views WHERE table_schema = ?").await;
+    let mut invalid = Vec::new();
+    for view in views {
+        let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+        let sql = format!("SHOW FIELDS FROM {}.{}", quoted(&from.database), quoted(&view));
+        if from.conn.query_drop(sql).await.is_err() {
+            invalid.push(view);
+        }
+    }
     if !invalid.is_empty() {
         found.block(
             "views",

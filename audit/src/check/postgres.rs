@@ -298,14 +298,15 @@ async fn roles(found: &mut Findings, from: &Server, to: &Server, wishes: &Wishes
 async fn superuser_only(found: &mut Findings, from: &Server, to: &Server, wishes: &Wishes) {
     let managed =
         to.is_true("SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = 'rds_superuser'").await;
-    let extension = "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = o.oid AND d.deptype = 'e')";
+    let extension =
+        "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = o.oid AND d.deptype IN ('e', 'i'))";
     for (subject, sql, fix, rewritten) in [
         ("event triggers", format!("SELECT evtname FROM pg_event_trigger o WHERE {extension}"), "only a superuser may make them: drop them at the source, and make them again where the provider lets you", false),
         ("publications", format!("SELECT pubname FROM pg_publication o WHERE puballtables AND {extension}"), "FOR ALL TABLES is for superusers: --for rds-postgres leaves publications out", true),
         ("subscriptions", "SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())".to_owned(), "--for rds-postgres leaves them out", true),
         ("tablespaces", format!("SELECT DISTINCT t.spcname FROM pg_class o JOIN pg_tablespace t ON t.oid = o.reltablespace JOIN pg_namespace n ON n.oid = o.relnamespace WHERE {USERS}"), "--for rds-postgres leaves them out", true),
         ("access methods", format!("SELECT DISTINCT a.amname FROM pg_class o JOIN pg_am a ON a.oid = o.relam JOIN pg_namespace n ON n.oid = o.relnamespace WHERE {USERS} AND a.amtype = 't' AND a.amname <> 'heap'"), "--for rds-postgres leaves them out", true),
-        ("functions in C", format!("SELECT o.proname FROM pg_proc o JOIN pg_language l ON l.oid = o.prolang JOIN pg_namespace n ON n.oid = o.pronamespace WHERE {USERS} AND NOT l.lanpltrusted AND {extension}"), "functions in C and untrusted languages are for superusers: drop them at the source", false),
+        ("functions in C", format!("SELECT o.proname FROM pg_proc o JOIN pg_language l ON l.oid = o.prolang JOIN pg_namespace n ON n.oid = o.pronamespace WHERE {USERS} AND NOT l.lanpltrusted AND o.prokind <> 'a' AND {extension}"), "functions in C and untrusted languages are for superusers: drop them at the source", false),
         ("operator classes", format!("SELECT o.opcname FROM pg_opclass o JOIN pg_namespace n ON n.oid = o.opcnamespace WHERE {USERS} AND {extension}"), "only a superuser may make them: drop them at the source", false),
         ("base types", format!("SELECT o.typname FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace WHERE {USERS} AND o.typtype = 'b' AND o.typelem = 0 AND {extension}"), "only a superuser may make them: drop them at the source", false),
     ] {

@@ -138,6 +138,8 @@ impl Script {
         self.table_ends().await?;
         self.all_done().await?;
         if self.resumes || self.broke {
+            // A dump sets back at its end the mode under which its tables were made.
+            self.execute(b"SET SESSION sql_mode = ''", self.offset).await?;
             for sql in std::mem::take(&mut self.counters) {
                 self.execute(&sql, self.offset).await?;
             }
