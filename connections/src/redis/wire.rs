@@ -139,7 +139,7 @@ impl Wire {
         self.reply().await
     }
 
-    /// Reads a reply that is not larger than [`REPLY`].
+    /// Reads a reply whose strings are not larger than 1 MiB.
     pub async fn reply(&mut self) -> Result<Reply> {
         // Arrays that are open, each with how many items are due.
         let mut open: Vec<(usize, Vec<Reply>)> = Vec::new();
