@@ -43,7 +43,8 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     for (given, flag) in [(args.resume, "--resume"), (args.on_conflict != ConflictArg::Fail, "--on-conflict")]
     {
         if given && !loads {
-            return Err(Error::usage(format!("`{flag}` belongs to a database as DEST")));
+            return Err(Error::usage(format!("`{flag}` belongs to a database as DEST"))
+                .hint("leave it out, or give the URL of a database"));
         }
     }
     for optional in &args.keep_going {
@@ -459,7 +460,7 @@ fn loader(url: DatabaseUrl, args: &CopyArgs, from: &From) -> Result<Box<dyn Dest
         _ => Occupied::Refuse,
     };
     if args.on_conflict != ConflictArg::Fail && url.engine != Engine::Redis {
-        return Err(Error::usage("`--on-conflict` belongs to a Redis server as DEST"));
+        return Err(Error::usage("`--on-conflict` belongs to a Redis server as DEST").hint("leave it out"));
     }
     if args.resume && url.engine != Engine::Postgres && !matches!(from, From::Path(_) | From::S3(_)) {
         return Err(Error::usage("`--resume` wants the archive that the load began with as SOURCE")
