@@ -11,8 +11,8 @@ use pipeline::{
     Transform, prepare,
 };
 use sinks::{
-    FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination, PvcDestination,
-    S3Destination, S3Options, StdoutDestination,
+    Conflict, FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination,
+    PvcDestination, RedisDestination, RedisLoad, S3Destination, S3Options, StdoutDestination,
 };
 use sources::{PgOptions, RedisOptions};
 use stores::s3::S3Url;
@@ -21,7 +21,7 @@ use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
 use transforms::postgres;
 
-use super::args::{CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
+use super::args::{ConflictArg, CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
 use super::{elasticache, mysql as mysql_source, passwords, redis, render, size};
@@ -39,6 +39,14 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
             Error::usage(format!("`{first}` is given twice as DEST")).hint("give each destination once")
         );
     }
+    let loads = destinations.iter().any(|typed| matches!(To::parse(typed), Ok(To::Database(_))));
+    for (given, flag) in [(args.resume, "--resume"), (args.on_conflict != ConflictArg::Fail, "--on-conflict")]
+    {
+        if given && !loads {
+            return Err(Error::usage(format!("`{flag}` belongs to a database as DEST"))
+                .hint("leave it out, or give the URL of a database"));
+        }
+    }
     for optional in &args.keep_going {
         if !destinations.contains(optional) {
             return Err(Error::usage(format!("`--keep-going {optional}` names no DEST of this run"))
@@ -53,6 +61,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
     let wanted = interpretation(&args, &from, &targets, memory)?;
     let pairs = pairs(&args, &from, &targets)?;
+    let compared = if pairs.is_empty() { Vec::new() } else { args.redis.compared(&from)? };
     if wanted.format == Some(Format::Opaque)
         && let Some((_, flag)) = &wanted.only
     {
@@ -118,7 +127,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     }
     let mut equal = true;
     for (source, dest) in &pairs {
-        let options = audit::Options { jobs: LOADING, show: 5 };
+        let options = audit::Options { jobs: LOADING, show: 5, databases: compared.clone() };
         let comparison = audit::compare(source, dest, &options, cx).await?;
         equal &= comparison.equal;
         document["comparison"] = serde_json::json!(comparison);
@@ -230,11 +239,21 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
     };
     for target in targets {
         let To::Database(url) = target else { continue };
-        let wants = if url.engine == Engine::Postgres { POSTGRES } else { MYSQL };
+        let wants = match url.engine {
+            Engine::Postgres => POSTGRES,
+            Engine::Mysql => MYSQL,
+            Engine::Redis => RDB,
+        };
+        if url.engine == Engine::Redis && matches!(args.format, Some(FormatArg::Resp | FormatArg::Json)) {
+            return Err(Error::usage(
+                "`--format resp` and `--format json` make text, and a server takes a snapshot",
+            )
+            .hint("leave `--format` out"));
+        }
         match &only {
             Some((formats, flag)) if *formats != wants => {
                 return Err(Error::usage(format!("`{flag}` does not fit the destination {url}")).hint(
-                    "--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL",
+                    "--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL, --for elasticache to Redis",
                 ));
             }
             Some(_) => {}
@@ -243,7 +262,7 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
         if let From::Database(source) = from
             && !wants.contains(&live_format(source, args.source.pg_format))
         {
-            return Err(Error::usage(format!("`{source}` gives no SQL text that {url} could load")).hint(
+            return Err(Error::usage(format!("`{source}` gives nothing that {url} could load")).hint(
                 "a database is loaded from one of its own family; from PostgreSQL without --pg-format custom",
             ));
         }
@@ -322,8 +341,6 @@ pub(crate) fn reader(from: &From, args: &SourceArgs, memory: usize) -> Result<us
         From::Database(url) if url.engine == Engine::Redis => sources::REDIS_READER_MEMORY,
         _ => mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader),
     })
-    }
-    Ok(mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader))
 }
 
 /// What the reader of an object may hold: an eighth of the budget keeps some ranges of it in flight.
@@ -410,20 +427,7 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
             if args.compress.is_some() {
                 return Err(Error::usage("`--compress` belongs to an archive, and a database is none"));
             }
-            let occupied = match (args.overwrite, args.into_existing) {
-                (true, _) => Occupied::Replace,
-                (_, true) => Occupied::Join,
-                _ => Occupied::Refuse,
-            };
-            let loader: Box<dyn Destination> = if url.engine == Engine::Postgres {
-                Box::new(PostgresDestination::new(*url, occupied)?)
-            } else {
-                // Three times this is what the loader takes.
-                let room = size::parse("--memory", &args.memory)? / 10;
-                let jobs = args.jobs.unwrap_or(LOADING).max(1);
-                Box::new(MysqlDestination::new(*url, MysqlLoad { occupied, jobs, room })?)
-            };
-            (loader, String::new())
+            (loader(*url, args, from)?, String::new())
         }
         To::Path(template) => {
             if reserve.is_some() {
@@ -461,6 +465,47 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
         compression: compression.codec.name().to_owned(),
         ending: compression.codec.extension().to_owned(),
         optional: args.keep_going.iter().any(|optional| optional == typed),
+    })
+}
+
+/// A database as the destination.
+fn loader(url: DatabaseUrl, args: &CopyArgs, from: &From) -> Result<Box<dyn Destination>> {
+    let occupied = match (args.overwrite, args.into_existing, args.resume) {
+        (true, ..) => Occupied::Replace,
+        (_, true, _) => Occupied::Join,
+        (.., true) => Occupied::Resume,
+        _ => Occupied::Refuse,
+    };
+    if args.on_conflict != ConflictArg::Fail && url.engine != Engine::Redis {
+        return Err(Error::usage("`--on-conflict` belongs to a Redis server as DEST").hint("leave it out"));
+    }
+    if args.resume && url.engine != Engine::Postgres && !matches!(from, From::Path(_) | From::S3(_)) {
+        return Err(Error::usage("`--resume` wants the archive that the load began with as SOURCE")
+            .hint("a live source gives other bytes the second time: start over with `--overwrite`"));
+    }
+    // Three times this is what a loader takes.
+    let room = size::parse("--memory", &args.memory)? / 10;
+    let jobs = args.jobs.unwrap_or(LOADING).max(1);
+    Ok(match url.engine {
+        Engine::Postgres => Box::new(PostgresDestination::new(url, occupied)?),
+        Engine::Mysql => Box::new(MysqlDestination::new(url, MysqlLoad { occupied, jobs, room })?),
+        Engine::Redis => {
+            let databases = args.redis.written(from)?;
+            if !url.databases.is_empty()
+                && databases.as_ref().is_none_or(|written| {
+                    written.iter().map(ToString::to_string).ne(url.databases.iter().cloned())
+                })
+            {
+                return Err(Error::usage(format!("`{url}` names a database, and others would be written"))
+                    .hint("choose it with --redis-db N, or --redis-db N --redis-map N=M"));
+            }
+            let conflict = match args.on_conflict {
+                ConflictArg::Fail => Conflict::Fail,
+                ConflictArg::Replace => Conflict::Replace,
+                ConflictArg::Skip => Conflict::Skip,
+            };
+            Box::new(RedisDestination::new(url, RedisLoad { occupied, conflict, jobs, room, databases })?)
+        }
     })
 }
 

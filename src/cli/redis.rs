@@ -1,5 +1,6 @@
 //! What was typed about Redis snapshots, and what is meant by it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ use super::size;
 use sources::{RedisDump, RedisOptions, RedisSync};
 
 /// Options of `dbferry copy` for Redis and Valkey.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RedisArgs {
     /// Keep only these logical databases, by their number in the source
     #[arg(long, value_name = "N", value_delimiter = ',', help_heading = "Redis")]
@@ -177,6 +178,32 @@ impl RedisArgs {
         })
     }
 
+    /// The databases that will be written under the numbers that they get, where that is known.
+    pub(crate) fn written(&self, from: &From) -> Result<Option<BTreeSet<u64>>> {
+        let kept = self.databases(from)?;
+        let renumber: BTreeMap<u64, u64> =
+            self.redis_map.iter().map(|text| renumber(text)).collect::<Result<_>>()?;
+        let written = kept.iter().map(|db| renumber.get(db).copied().unwrap_or(*db)).collect();
+        Ok((!kept.is_empty()).then_some(written))
+    }
+
+    /// Which databases are held against which afterwards; none for all. What keeps a part of the keys cannot be compared.
+    pub(crate) fn compared(&self, from: &From) -> Result<Vec<(u64, u64)>> {
+        let whole = Self { redis_db: Vec::new(), redis_map: Vec::new(), node_memory: None, ..self.clone() };
+        if let Some(flag) = whole.flag() {
+            return Err(Error::usage(format!("`{flag}` and `--verify compare` contradict each other"))
+                .hint("what is left out would be a difference"));
+        }
+        let kept = self.databases(from)?;
+        if kept.is_empty() && !self.redis_map.is_empty() {
+            return Err(Error::usage("`--verify compare` wants to know which databases are carried")
+                .hint("name them with --redis-db N"));
+        }
+        let renumber: BTreeMap<u64, u64> =
+            self.redis_map.iter().map(|text| renumber(text)).collect::<Result<_>>()?;
+        Ok(kept.iter().map(|db| (*db, renumber.get(db).copied().unwrap_or(*db))).collect())
+    }
+
     /// `--redis-db`, else the database in the URL.
     fn databases(&self, from: &From) -> Result<Vec<u64>> {
         let named = named(from)?;
@@ -259,7 +286,7 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn renumber(text: &str) -> Result<(u64, u64)> {
+pub(crate) fn renumber(text: &str) -> Result<(u64, u64)> {
     text.split_once('=')
         .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)))
         .ok_or_else(|| {

@@ -22,8 +22,8 @@ fn address(typed: &str, command: &str) -> Result<S3Url> {
 }
 
 /// Probes what a store can and an account may.
-pub(crate) async fn check(args: CheckArgs, cx: &Context) -> Result<()> {
-    let url = address(&args.endpoint, "check")?;
+pub(crate) async fn check(args: &CheckArgs, endpoint: &str, cx: &Context) -> Result<()> {
+    let url = address(endpoint, "check")?;
     let bucket = Bucket::connect(&url).await?;
     let names = Names::new(Timestamp::now(), None, None);
     let rows = check::check(&bucket, names.id(), cx).await;

@@ -94,6 +94,33 @@ impl Version {
         }
     }
 
+    /// What snapshots and `DUMP` of a server state, by its family, major and minor version; `None` before Redis 2.6.
+    pub fn written_by(valkey: bool, major: u32, minor: u32) -> Option<Self> {
+        let at = (major, minor);
+        if valkey {
+            return Some(if at >= (9, 2) {
+                Self::valkey(81)
+            } else if at >= (9, 0) {
+                Self::valkey(80)
+            } else {
+                Self::redis(11)
+            });
+        }
+        let since: &[((u32, u32), u16)] = &[
+            ((8, 10), 15),
+            ((8, 8), 14),
+            ((8, 6), 13),
+            ((7, 4), 12),
+            ((7, 2), 11),
+            ((7, 0), 10),
+            ((5, 0), 9),
+            ((4, 0), 8),
+            ((3, 2), 7),
+            ((2, 6), 6),
+        ];
+        since.iter().find(|(least, _)| at >= *least).map(|(_, number)| Self::redis(*number))
+    }
+
     /// True when the file ends in eight bytes of CRC64.
     pub fn has_checksum(self) -> bool {
         self.number >= 5

@@ -11,6 +11,8 @@
 //! | [`Encoder`] | records out again, with a fresh CRC64 |
 //! | [`Needs`] | the lowest version whose loaders know everything that was kept |
 //! | [`Decoder`] | a value's bytes in, its elements out, in constant memory |
+//! | [`commands`] | commands that make a value again |
+//! | [`decimal`] | numbers as text |
 //! | [`dump`] | payloads of `DUMP` and `RESTORE`, which are values with a footer |
 //! | [`key_slot`], [`Glob`] | a key's cluster slot; patterns as `KEYS` takes them |
 
@@ -23,9 +25,11 @@
     )
 )]
 
+pub mod commands;
 #[cfg(test)]
 mod corpus;
 mod crc64;
+pub mod decimal;
 pub mod dump;
 mod encode;
 mod error;

@@ -3,24 +3,21 @@
 //! The server forks once and sends what it held at that moment. Its own command line tool does the same and writes a file; here the stream
 //! goes on as it comes, and its end is known from the grammar of the snapshot, not looked for.
 
-mod connect;
 mod probe;
-mod refusal;
 mod replica;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use connections::redis::{self, Place};
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Format, FrameSender, Part, Reader, Result, Source, SourceInfo};
 
-use connect::Place;
 use probe::Server;
 
 /// Which of the two ways a server makes a snapshot for a replica.
@@ -80,7 +77,7 @@ impl Source for RedisDump {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
-        let place = connect::locate(&self.url, cx).await?;
+        let place = redis::locate(&self.url, redis::Role::Replica, cx).await?;
         let server = probe::ask(&place, &self.url).await?;
         server.ready()?;
         for warning in &server.warnings {

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connections::redis::{Place, Reply, enter, refusal};
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Kind, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, InfoDict, RedisConnectionInfo, RedisError};
-
-use super::connect::{self, Place};
-use super::refusal;
-use super::wire::Reply;
 
 /// Unless it says otherwise.
 const REPL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,7 +61,7 @@ impl Server {
 
 /// Asks. Refusals of single questions are taken as answers.
 pub(super) async fn ask(place: &Place, url: &DatabaseUrl) -> Result<Server> {
-    let mut wire = connect::enter(place, url).await?;
+    let mut wire = enter(place, url).await?;
     // Also says whether a password is wanted that was not given.
     if let Reply::Error(text) = wire.call(&[b"PING"]).await?
         && !text.starts_with("NOPERM")

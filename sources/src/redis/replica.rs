@@ -5,13 +5,11 @@
 
 use std::time::{Duration, Instant};
 
+use connections::redis::{Reply, Stream, Wire, command, enter, refusal};
 use formats::rdb::{self, Parser};
 use pipeline::{Context, Error, FrameSender, Kind, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::connect;
-use super::refusal;
-use super::wire::{Reply, Stream, Wire, command};
 use super::{RedisReader, RedisSync};
 
 /// Length of the mark.
@@ -70,7 +68,7 @@ fn choose(reader: &RedisReader) -> (RedisSync, &'static str) {
 
 /// Reads the snapshot.
 pub(super) async fn read(reader: &RedisReader, out: &mut FrameSender, cx: &Context) -> Result<()> {
-    let mut wire = connect::enter(&reader.place, &reader.url).await?;
+    let mut wire = enter(&reader.place, &reader.url).await?;
     let (sync, why) = choose(reader);
     let rdb_only = introduce(&mut wire, reader, sync).await?;
     if !rdb_only {

@@ -225,6 +225,26 @@ impl RedisServer {
         Err(Error::new(format!("{args:?}: {said}{}", String::from_utf8_lossy(&output.stderr))))
     }
 
+    /// Runs many commands, a line each; returns what was answered, a line each.
+    pub fn feed(&self, lines: &str) -> Result<String> {
+        use std::io::Write as _;
+        let mut child = self
+            .cli(&[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("running the client")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(lines.as_bytes()).context("writing to the client")?;
+        }
+        let said = child.wait_with_output().context("waiting for the client")?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        match said.lines().find(|line| line.starts_with("ERR")) {
+            Some(line) => Err(Error::new(line.to_owned())),
+            None => Ok(said),
+        }
+    }
+
     /// Runs a script in the server.
     pub fn eval(&self, db: u32, script: &str, args: &[&str]) -> Result<String> {
         let db = db.to_string();

@@ -15,9 +15,9 @@
 
 use std::io::Write as _;
 
+use formats::rdb::decimal::{push_number, push_score, push_unsigned};
 use formats::rdb::{DataType, Item, Key, Role, module_name};
 
-use super::{push_number, push_score, push_unsigned};
 
 #[derive(Debug, Default)]
 pub(super) struct Json {
