@@ -240,10 +240,11 @@ impl Bucket {
     pub async fn region(&self) -> Answer<Option<String>> {
         let request = async || {
             let owner = self.url.expected_bucket_owner.clone();
-            let request = self.client.head_bucket().bucket(&self.url.bucket).set_expected_bucket_owner(owner);
+            let request =
+                self.clients.now().head_bucket().bucket(&self.url.bucket).set_expected_bucket_owner(owner);
             request.send().await.map_err(Failure::of)
         };
-        let output = self.patience.persist(0, request).await?;
+        let output = self.persist(0, request).await?;
         Ok(output.bucket_region().map(str::to_owned))
     }
 
@@ -251,12 +252,18 @@ impl Bucket {
     pub async fn encryption(&self) -> Answer<Option<String>> {
         let request = async || {
             let owner = self.url.expected_bucket_owner.clone();
-            let request =
-                self.client.get_bucket_encryption().bucket(&self.url.bucket).set_expected_bucket_owner(owner);
+            let request = self
+                .clients
+                .now()
+                .get_bucket_encryption()
+                .bucket(&self.url.bucket)
+                .set_expected_bucket_owner(owner);
             request.send().await.map_err(Failure::of)
         };
-        let output = self.patience.persist(0, request).await?;
-        let rules = output.server_side_encryption_configuration().map(|found| found.rules());
+        let output = self.persist(0, request).await?;
+        let rules = output
+            .server_side_encryption_configuration()
+            .map(aws_sdk_s3::types::ServerSideEncryptionConfiguration::rules);
         let rule =
             rules.and_then(|rules| rules.iter().find_map(|r| r.apply_server_side_encryption_by_default()));
         Ok(rule.map(|rule| rule.sse_algorithm().as_str().to_owned()))

@@ -18,7 +18,6 @@ use std::io::Write as _;
 use formats::rdb::decimal::{push_number, push_score, push_unsigned};
 use formats::rdb::{DataType, Item, Key, Role, module_name};
 
-
 #[derive(Debug, Default)]
 pub(super) struct Json {
     db: u64,

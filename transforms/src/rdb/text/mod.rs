@@ -68,7 +68,7 @@ pub(super) struct Text {
 
 #[derive(Debug)]
 enum Writer {
-    Resp(Commands),
+    Resp(Box<Commands>),
     Json(json::Json),
 }
 
@@ -79,7 +79,7 @@ impl Text {
             in_key: false,
             out: Vec::new(),
             writer: match form {
-                TextForm::Resp => Writer::Resp(Commands::default()),
+                TextForm::Resp => Writer::Resp(Box::default()),
                 TextForm::Json => Writer::Json(json::Json::default()),
             },
         }
