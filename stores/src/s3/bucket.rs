@@ -225,7 +225,9 @@ impl Bucket {
             request.send().await.map_err(Failure::of)
         };
         let output = self.patience.persist(0, request).await?;
-        let rules = output.server_side_encryption_configuration().map(|found| found.rules());
+        let rules = output
+            .server_side_encryption_configuration()
+            .map(aws_sdk_s3::types::ServerSideEncryptionConfiguration::rules);
         let rule =
             rules.and_then(|rules| rules.iter().find_map(|r| r.apply_server_side_encryption_by_default()));
         Ok(rule.map(|rule| rule.sse_algorithm().as_str().to_owned()))
