@@ -171,18 +171,15 @@ impl Programs<'_> {
         }
         if let Some(program) = std::env::var_os("DBFERRY_BENCH_RDBTOOLS").map(PathBuf::from) {
             let mut known = None;
-            cases.push(Case::new("json: rdbtools (measured once)", move || match known {
-                Some(sample) => Ok(sample),
-                None => {
-                    let mut command = Command::new(&program);
-                    command
-                        .args(["--command", "json", "-f"])
-                        .arg(self.dir.join("rdbtools.out"))
-                        .arg(self.file);
-                    let sample = common::process(&mut command, true)?;
-                    known = Some(sample);
-                    Ok(sample)
+            cases.push(Case::new("json: rdbtools (measured once)", move || {
+                if let Some(sample) = known {
+                    return Ok(sample);
                 }
+                let mut command = Command::new(&program);
+                command.args(["--command", "json", "-f"]).arg(self.dir.join("rdbtools.out")).arg(self.file);
+                let sample = common::process(&mut command, true)?;
+                known = Some(sample);
+                Ok(sample)
             }));
         }
         cases
@@ -265,11 +262,13 @@ impl Random {
         self.next() % end
     }
 
-    /// So many hexadecimal digits: what tokens and digests are made of.
+    /// So many hexadecimal digits, half of the bits of a random number each: what tokens and digests are made of.
     fn token(&mut self, len: usize) -> String {
         let mut text = String::with_capacity(len + 16);
         while text.len() < len {
-            text.push_str(&format!("{:016x}", self.next()));
+            text.extend(
+                self.next().to_be_bytes().map(|byte| char::from(b"0123456789abcdef"[usize::from(byte >> 4)])),
+            );
         }
         text.truncate(len);
         text
@@ -299,7 +298,10 @@ fn write_key(out: &mut impl Write, at: u64, random: &mut Random) -> Result<()> {
         6 => {
             key = format!("profile:{at}");
             let mut words = vec!["HSET".to_owned(), key.clone()];
-            for field in ["name", "email", "plan", "city", "seen"].iter().take(3 + (at as usize / 10) % 3) {
+            for field in ["name", "email", "plan", "city", "seen"]
+                .iter()
+                .take(usize::try_from(3 + at / 10 % 3).unwrap_or(3))
+            {
                 words.extend([(*field).to_owned(), random.token(12)]);
             }
             words.extend(["visits".to_owned(), random.below(100_000).to_string()]);
@@ -328,7 +330,7 @@ fn write_key(out: &mut impl Write, at: u64, random: &mut Random) -> Result<()> {
             command(out, &words.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
     }
-    if at % 10 == 0 {
+    if at.is_multiple_of(10) {
         command(out, &["PEXPIREAT", &key, &(4_000_000_000_000 + at).to_string()])?;
     }
     Ok(())

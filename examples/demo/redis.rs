@@ -48,7 +48,7 @@ impl Demo {
             }
         }
         if restored.ask(&["-n", "1", "DBSIZE"])? != "0" {
-            difference = "the queues of jobs came along".to_owned();
+            difference.push_str("the queues of jobs came along");
         }
         self.same(&difference, "redis-server")
     }

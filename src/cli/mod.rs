@@ -42,7 +42,9 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Copy(args) => judged(&args.output.clone(), 6, async |cx| copy::run(*args, cx).await),
+        Command::Copy(args) => {
+            judged(&args.output.clone(), 6, async |cx| Box::pin(copy::run(*args, cx)).await)
+        }
         Command::Verify(args) => in_runtime(&args.output.clone(), async |cx| verify::run(args, cx).await),
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
         Command::Compare(args) => judged(&args.output.clone(), 6, async |cx| compare::run(args, cx).await),

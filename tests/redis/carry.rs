@@ -41,7 +41,9 @@ pub(crate) fn loaded(flavour: RedisFlavour, tool: &Tool, name: &str) -> RedisSer
 }
 
 fn every_way(flavour: RedisFlavour) -> TestResult {
-    let server = test_servers::redis(flavour)?;
+    // The default since Redis 7.
+    let extra = vec!["repl-diskless-sync yes".to_owned()];
+    let server = RedisServer::start(&RedisOptions { extra, ..RedisOptions::new(flavour) })?;
     content::load(&server, 300);
     let before = content::all(&server);
     assert!(before.len() == 3 && before[&0].len() > 600);

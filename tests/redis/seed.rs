@@ -78,7 +78,7 @@ fn into_s3(flavour: RedisFlavour) -> TestResult {
     // Lowered by itself to what its content needs, it goes into servers that are years older.
     let (older, types) = match flavour {
         RedisFlavour::Redis7 => (RedisFlavour::Redis6, &["string"][..]),
-        _ => (RedisFlavour::Redis7, &["string", "list", "hash", "zset"]),
+        _ => (RedisFlavour::Redis7, &["string", "list", "hash", "zset"][..]),
     };
     let to = store.url("older.rdb");
     let wanted = types.join(",");
