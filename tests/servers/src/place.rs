@@ -30,6 +30,8 @@ pub enum Needs {
     Valkey,
     /// moto, an S3 server in Python.
     Moto,
+    /// The AWS command line, an S3 client in Python.
+    Aws,
     /// garage, an S3 store in Rust. Its build takes ten minutes: no machine must have it.
     Garage,
 }
@@ -48,6 +50,7 @@ impl Needs {
             }
             Self::Valkey => ("Valkey 9", unstable_is_there() && unstable("usr/bin/valkey-server").is_file()),
             Self::Moto => ("moto", moto_program().is_some()),
+            Self::Aws => ("the AWS command line", aws_program().is_some()),
             Self::Garage => ("garage", garage_program().is_some()),
         };
         (!there).then(|| format!("{name} is not installed"))
@@ -57,6 +60,11 @@ impl Needs {
 /// The server of `install --only s3`.
 pub(crate) fn moto_program() -> Option<PathBuf> {
     Some(cache_dir().join("moto/bin/moto_server")).filter(|program| program.is_file())
+}
+
+/// The client of `install --only s3`.
+pub(crate) fn aws_program() -> Option<PathBuf> {
+    Some(cache_dir().join("aws/bin/aws")).filter(|program| program.is_file())
 }
 
 /// The store of `install --only garage`.

@@ -63,7 +63,7 @@ pub enum Fault {
     LostAnswer,
     /// The answer is late.
     Stall(Duration),
-    /// A byte of what is stored is another one, and nobody is told.
+    /// A byte of what is stored, or of what is read, is another one, and nobody is told.
     Corrupt,
     /// The answer names another checksum.
     WrongChecksum,

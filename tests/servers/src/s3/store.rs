@@ -107,8 +107,8 @@ impl Store {
         }
         match op {
             Op::PutObject => self.put(request, quirks, fault),
-            Op::GetObject => self.get(request),
-            Op::HeadObject => self.head(request),
+            Op::GetObject => self.get(request, fault),
+            Op::HeadObject => self.head(request, quirks),
             Op::DeleteObject => {
                 self.objects.remove(&request.key);
                 Ok(Answer::new(204))
@@ -177,20 +177,26 @@ impl Store {
         {
             *byte ^= 1;
         }
-        let object = self.object(data, kept(request));
+        let mut object = self.object(data, kept(request));
+        if !quirks.opaque_etags {
+            object.etag = format!("\"{}\"", sign::hex(&Md5::digest(&object.data)));
+        }
         let told = if fault == Some(Fault::WrongChecksum) { !object.crc64 } else { crc64(&request.body) };
         let etag = object.etag.clone();
         self.objects.insert(request.key.clone(), object);
         Ok(echo(Answer::new(200).with("etag", etag), request, quirks, told))
     }
 
-    fn head(&self, request: &Request) -> Done {
+    fn head(&self, request: &Request, quirks: &Quirks) -> Done {
         let object = self.objects.get(&request.key).ok_or_else(|| Answer::new(404))?;
         let mut answer = Answer::new(200)
             .with("etag", &object.etag)
-            .with("last-modified", http_date(&object.at.to_string()))
-            .with("x-amz-checksum-crc64nvme", base64_of(object.crc64))
-            .with("x-amz-checksum-type", "FULL_OBJECT");
+            .with("last-modified", http_date(&object.at.to_string()));
+        if quirks.crc64 == Care::Checked {
+            answer = answer
+                .with("x-amz-checksum-crc64nvme", base64_of(object.crc64))
+                .with("x-amz-checksum-type", "FULL_OBJECT");
+        }
         for (name, value) in &object.headers {
             if name == "x-amz-meta-dbferry-run" {
                 answer = answer.with("x-amz-meta-dbferry-run", value);
@@ -200,7 +206,7 @@ impl Store {
         Ok(answer)
     }
 
-    fn get(&self, request: &Request) -> Done {
+    fn get(&self, request: &Request, fault: Option<Fault>) -> Done {
         let object = self
             .objects
             .get(&request.key)
@@ -225,6 +231,12 @@ impl Store {
             answer = answer.with("content-range", format!("bytes {first}-{}/{total}", end - 1));
         }
         answer.body = object.data[first..end].to_vec();
+        if fault == Some(Fault::Corrupt) {
+            let middle = answer.body.len() / 2;
+            if let Some(byte) = answer.body.get_mut(middle) {
+                *byte ^= 1;
+            }
+        }
         Ok(answer)
     }
 
