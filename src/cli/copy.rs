@@ -14,7 +14,7 @@ use sinks::{
     Conflict, FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination,
     PvcDestination, RedisDestination, RedisLoad, S3Destination, S3Options, StdoutDestination,
 };
-use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
+use sources::{MysqlOptions, PgOptions, RedisOptions};
 use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::interpret::{Interpret, Interpretation};
@@ -349,10 +349,7 @@ pub(crate) fn source(
                 Engine::Redis => Box::new(redis::source(*url, args, replica)),
             }
         }
-        From::Path(path) if path.is_dir() => {
-            Box::new(sources::DirectorySource::new(path, DirectoryOptions::default()))
-        }
-        From::Path(path) => Box::new(sources::FileSource::new(path).with_format(told)),
+        From::Path(path) => sources::path_source(path, told),
         From::S3(url) => {
             let held = reader(&From::S3(url.clone()), memory);
             Box::new(sources::S3Source::new(*url, held).with_format(told))

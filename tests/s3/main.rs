@@ -4,7 +4,9 @@
 
 mod faults;
 mod real;
+mod stream;
 mod tool;
+mod ways;
 
 use std::process::ExitCode;
 
@@ -12,5 +14,5 @@ use test_servers::Trials;
 
 fn main() -> ExitCode {
     let trials = faults::trials(Trials::new());
-    real::trials(trials).run()
+    stream::trials(ways::trials(real::trials(trials))).run()
 }

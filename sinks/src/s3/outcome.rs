@@ -158,9 +158,10 @@ async fn complete(
             let conflict = failure.class == Class::Conflict;
             let error = told(run, failure, &upload.key);
             return Err(if gone {
-                error
-                    .of_kind(ErrorKind::Mismatch)
-                    .hint("the store acknowledged the parts and has them no more; look for a lifecycle rule that is too eager")
+                error.hint(
+                    "somebody aborted the upload: a lifecycle rule that is too eager, `dbferry gc`, or the store itself, because another run \
+                     published in the same place meanwhile",
+                )
             } else if conflict {
                 error.of_kind(ErrorKind::Temporary)
             } else {

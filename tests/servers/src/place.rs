@@ -32,7 +32,7 @@ pub enum Needs {
     Moto,
     /// The AWS command line, an S3 client in Python.
     Aws,
-    /// garage, an S3 store in Rust. Its build takes ten minutes: no machine must have it.
+    /// garage, an S3 store in Rust. Its build takes ten minutes: only where `DBFERRY_REQUIRE_GARAGE=1` is it missed.
     Garage,
 }
 

@@ -260,7 +260,8 @@ impl RedisServer {
     }
 }
 
-fn certificate(data: &Path, account: Option<&Account>) -> Result<()> {
+/// A certificate for this machine, as `server.crt` and `server.key` in `data`; it is its own authority.
+pub(crate) fn certificate(data: &Path, account: Option<&Account>) -> Result<()> {
     let openssl = place::program(&["openssl"]).ok_or_else(|| Error::new("openssl is not installed"))?;
     let mut args: Vec<OsString> = [
         "req",
