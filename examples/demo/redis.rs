@@ -1,11 +1,12 @@
 //! Redis: what a live server holds leaves filtered, ready to seed a service, and stock `redis-server` starts on it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use test_servers::{RedisFlavour, RedisOptions, RedisServer};
 
-use super::{Demo, Result};
+use super::{Demo, PLACES, PREFIX, Result, To, ended};
 
 /// Data in database 0, some of it transient; queues of jobs in database 1.
 const DATA: &str = "for i = 1, 20000 do
@@ -32,25 +33,47 @@ pub(crate) fn start() -> Result<RedisServer> {
 impl Demo {
     /// Redis through filters into a snapshot, and back through `redis-server`.
     pub(crate) fn redis(&mut self, server: &RedisServer) -> Result<()> {
-        let archive = self.out.join("backend.rdb");
         let more =
             ["--redis-db", "0", "--drop-keys", "tmp:*", "--for", "elasticache", "--node-memory", "1GiB"];
-        self.carry("Redis, --for elasticache", &server.url(), &archive, Path::new("/usr/bin"), &more)?;
-        let mut expected = content(server)?;
-        expected.retain(|key, _| !key.starts_with("tmp:"));
-        let options = RedisOptions { load: Some(archive), ..RedisOptions::new(RedisFlavour::Redis7) };
-        let restored = RedisServer::start(&options)?;
-        let arrived = content(&restored)?;
-        let mut difference = String::new();
-        for key in expected.keys().chain(arrived.keys()) {
-            if expected.get(key) != arrived.get(key) {
-                difference = format!("{key}: {:?} and {:?}", expected.get(key), arrived.get(key));
+        for to in PLACES {
+            self.carry(
+                "Redis, --for elasticache",
+                &server.url(),
+                to,
+                "backend.rdb",
+                Path::new("/usr/bin"),
+                &more,
+            )?;
+            let mut expected = content(server)?;
+            expected.retain(|key, _| !key.starts_with("tmp:"));
+            let options =
+                RedisOptions { load: Some(self.fetched(to)?), ..RedisOptions::new(RedisFlavour::Redis7) };
+            let restored = RedisServer::start(&options)?;
+            let arrived = content(&restored)?;
+            let mut difference = String::new();
+            for key in expected.keys().chain(arrived.keys()) {
+                if expected.get(key) != arrived.get(key) {
+                    difference = format!("{key}: {:?} and {:?}", expected.get(key), arrived.get(key));
+                }
             }
+            if restored.ask(&["-n", "1", "DBSIZE"])? != "0" {
+                difference.push_str("the queues of jobs came along");
+            }
+            self.same(to, &difference, "redis-server")?;
         }
-        if restored.ask(&["-n", "1", "DBSIZE"])? != "0" {
-            difference.push_str("the queues of jobs came along");
+        Ok(())
+    }
+
+    /// The snapshot as a file. What is in S3 comes by the AWS command line.
+    fn fetched(&self, to: To) -> Result<PathBuf> {
+        if to == To::Folder {
+            return Ok(self.out.join("backend.rdb"));
         }
-        self.same(&difference, "redis-server")
+        let file = self.out.join("backend-from-s3.rdb");
+        let mut command = self.store.aws()?;
+        command.args(["s3", "cp", &format!("s3://archive/{PREFIX}/backend.rdb")]).arg(&file);
+        ended("aws s3 cp", &mut command.stdout(Stdio::null()).spawn()?)?;
+        Ok(file)
     }
 }
 

@@ -18,8 +18,10 @@ use sinks::{S3Destination, S3Options};
 use stores::s3::{Bucket, Keys, S3Url};
 use test_servers::{Needs, Result, StoreServer, TestResult, Trials};
 
-/// What a store cannot do, whoever asks: moto answers 404 to every request for a key with a line break.
-const CANNOT: [(&str, &str); 1] = [("moto", "awkward_names_are_kept")];
+/// What a store cannot do, whoever asks: moto answers 404 to every request for a key with a line break; garage drops an upload when an object that was begun
+/// later is completed under its key, so that of racing runs those that began first lose what they uploaded.
+const CANNOT: [(&str, &str); 2] =
+    [("moto", "awkward_names_are_kept"), ("garage", "racing_overwrites_leave_one_whole_archive")];
 
 fn main() -> ExitCode {
     let mut trials = Trials::new();
