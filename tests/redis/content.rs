@@ -104,20 +104,6 @@ pub(crate) fn of(server: &RedisServer, db: u32) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// With expiry to a quarter of an hour, which is what a server before Redis 7 can be asked for.
-pub(crate) fn coarse(
-    mut keys: BTreeMap<u32, BTreeMap<String, String>>,
-) -> BTreeMap<u32, BTreeMap<String, String>> {
-    for value in keys.values_mut().flat_map(BTreeMap::values_mut) {
-        let mut words: Vec<String> = value.split(' ').map(str::to_owned).collect();
-        if let Ok(at @ 1..) = words[1].parse::<u64>() {
-            words[1] = ((at + 500_000) / 1_000_000 * 1_000_000).to_string();
-        }
-        *value = words.join(" ");
-    }
-    keys
-}
-
 /// All databases that tests use.
 pub(crate) fn all(server: &RedisServer) -> BTreeMap<u32, BTreeMap<String, String>> {
     (0..16).map(|db| (db, of(server, db))).filter(|(_, keys)| !keys.is_empty()).collect()

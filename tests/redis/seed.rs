@@ -88,7 +88,7 @@ fn into_s3(flavour: RedisFlavour) -> TestResult {
     let stated = if older == RedisFlavour::Redis6 { b"REDIS0007" } else { b"REDIS0010" };
     assert_eq!(header.escape_ascii().to_string(), stated.escape_ascii().to_string());
     let arrived = content::all(&loaded(older, &tool, "older.rdb"));
-    assert_eq!(content::coarse(arrived), content::coarse(kept(own, types)), "{older:?}");
+    assert_eq!(coarse(arrived), coarse(kept(own, types)), "{older:?}");
     Ok(())
 }
 
@@ -196,4 +196,16 @@ fn bucket() -> TestResult {
     tool.expect(0, &url, &[&args[..], &["us-east-1", "--grant-elasticache"]].concat());
     tool.expect(0, "", &["verify", &to]);
     Ok(())
+}
+
+/// With expiry to a quarter of an hour, which is what a server before Redis 7 can be asked for.
+fn coarse(mut keys: BTreeMap<u32, BTreeMap<String, String>>) -> BTreeMap<u32, BTreeMap<String, String>> {
+    for value in keys.values_mut().flat_map(BTreeMap::values_mut) {
+        let mut words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+        if let Ok(at @ 1..) = words[1].parse::<u64>() {
+            words[1] = ((at + 500_000) / 1_000_000 * 1_000_000).to_string();
+        }
+        *value = words.join(" ");
+    }
+    keys
 }
