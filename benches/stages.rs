@@ -237,6 +237,7 @@ fn engine(runtime: &tokio::runtime::Runtime, data: &Bytes, steps: Steps) -> Resu
             steps,
             deliveries: vec![Delivery {
                 destination: Box::new(NullDestination),
+                share: None,
                 tail: no_steps(),
                 compression: "none".to_owned(),
                 ending: String::new(),

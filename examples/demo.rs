@@ -1,15 +1,19 @@
-//! The main job on throw-away servers: real databases and a directory leave as verified archives, and come back through stock clients.
+//! The main job on throw-away servers: real databases and a directory leave as verified archives, to a folder and to S3, and come back through
+//! stock clients alone.
 //!
 //! `make demo` runs it. Needs the servers that `tests/servers/install` installs. The archives stay in the folder that is named at the end.
+
+#[path = "demo/redis.rs"]
+mod redis;
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use test_servers::fingerprint::{self, MySqlView, PostgresView};
-use test_servers::{MySqlServer, PostgresServer, sample};
+use test_servers::{MySqlServer, PostgresServer, StoreServer, sample};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
 struct Demo {
     dbferry: PathBuf,
     out: PathBuf,
+    store: StoreServer,
     rows: Vec<Row>,
 }
 
@@ -37,7 +42,29 @@ struct Row {
     archive: String,
     bytes: u64,
     seconds: f64,
-    restored: &'static str,
+    restored: String,
+}
+
+/// Where an archive goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    Folder,
+    S3,
+}
+
+const PLACES: [To; 2] = [To::Folder, To::S3];
+
+/// The prefix of the archives in S3.
+const PREFIX: &str = "demo";
+
+impl To {
+    /// The database that its archive comes back as.
+    fn database(self) -> &'static str {
+        match self {
+            Self::Folder => "shop_restored",
+            Self::S3 => "shop_from_s3",
+        }
+    }
 }
 
 fn demo() -> Result<()> {
@@ -49,8 +76,13 @@ fn demo() -> Result<()> {
         std::fs::remove_dir_all(&out)?;
     }
     std::fs::create_dir_all(&out)?;
-    let mut demo =
-        Demo { dbferry: std::path::absolute(dbferry)?, out: std::path::absolute(out)?, rows: Vec::new() };
+    step("starting an S3 server: moto");
+    let mut demo = Demo {
+        dbferry: std::path::absolute(dbferry)?,
+        out: std::path::absolute(out)?,
+        store: test_servers::moto()?,
+        rows: Vec::new(),
+    };
 
     step(
         "starting MariaDB and filling a shop: definers everywhere, blobs, five character sets, triggers, events, routines",
@@ -67,6 +99,13 @@ fn demo() -> Result<()> {
     demo.postgres(&postgres)?;
     drop(postgres);
 
+    step(
+        "starting Redis and filling it: data and transient keys in database 0, queues of jobs in database 1",
+    );
+    let server = redis::start()?;
+    demo.redis(&server)?;
+    drop(server);
+
     step("making a directory: links, long names, a sparse file, names that are not UTF-8");
     demo.directory()?;
     demo.table();
@@ -74,16 +113,19 @@ fn demo() -> Result<()> {
 }
 
 impl Demo {
-    /// MariaDB to an archive, and back through `zstdcat | mariadb`.
+    /// MariaDB to archives, and back through `zstdcat | mariadb`.
     fn mariadb(&mut self, server: &MySqlServer) -> Result<()> {
-        let archive = self.out.join("shop.sql.zst");
         let url = server.url(server.admin(), "shop")?;
-        self.carry("MariaDB", &url, &archive, server.client_dir(), &[])?;
         let before = fingerprint::mysql(server, "shop", &MySqlView::default())?;
-        server.sql("CREATE DATABASE shop_restored CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")?;
-        restore("zstd", &archive, |dump| Ok(server.load("shop_restored", dump)?))?;
-        let after = fingerprint::mysql(server, "shop_restored", &MySqlView::default())?;
-        self.same(&before.difference(&after), "zstdcat | mariadb")
+        for to in PLACES {
+            let name = to.database();
+            self.carry("MariaDB", &url, to, "shop.sql.zst", server.client_dir(), &[])?;
+            server.sql(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"))?;
+            self.restore("zstd", to, "shop.sql.zst", |dump| Ok(server.load(name, dump)?))?;
+            let after = fingerprint::mysql(server, name, &MySqlView::default())?;
+            self.same(to, &before.difference(&after), "zstdcat | mariadb")?;
+        }
+        Ok(())
     }
 
     /// For a managed MySQL: an administrator without SUPER loads it, on a server where no definer of the dump exists.
@@ -94,17 +136,21 @@ impl Demo {
         let source = test_servers::mysql()?;
         sample::load_shop_of(&source, "shop", CUSTOMERS)?;
         let target = test_servers::mysql_like_rds(true)?;
-        let archive = self.out.join("shop-for-rds.sql.zst");
         let url = source.url(source.admin(), "shop")?;
-        self.carry("MySQL, --for rds-mysql", &url, &archive, source.client_dir(), &["--for", "rds-mysql"])?;
-        target.sql("CREATE DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")?;
-        restore("zstd", &archive, |dump| Ok(target.load_as(target.admin(), "shop", dump)?))?;
         let view = MySqlView { without_definers: true, ..MySqlView::default() };
         let before = fingerprint::mysql(&source, "shop", &view)?;
-        let after = fingerprint::mysql(&target, "shop", &view)?;
-        self.same(&before.difference(&after), "zstdcat | mysql, as a restricted administrator")?;
+        for to in PLACES {
+            let (name, archive) = (to.database(), "shop-for-rds.sql.zst");
+            let more = ["--for", "rds-mysql"];
+            self.carry("MySQL, --for rds-mysql", &url, to, archive, source.client_dir(), &more)?;
+            target.sql(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"))?;
+            self.restore("zstd", to, archive, |dump| Ok(target.load_as(target.admin(), name, dump)?))?;
+            let after = fingerprint::mysql(&target, name, &view)?;
+            self.same(to, &before.difference(&after), "zstdcat | mysql, as a restricted administrator")?;
+        }
 
         step("dbferry copy mysql://… mysql://… --for rds-mysql --overwrite --verify compare");
+        target.sql("CREATE DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")?;
         let path = format!("{}:{}", source.client_dir().display(), std::env::var("PATH").unwrap_or_default());
         self.run(
             Command::new(&self.dbferry)
@@ -116,63 +162,130 @@ impl Demo {
         )
     }
 
-    /// PostgreSQL to an archive, and back through `zcat | psql`.
+    /// PostgreSQL to archives, and back through `zcat | psql`.
     fn postgres(&mut self, server: &PostgresServer) -> Result<()> {
-        let archive = self.out.join("shop-pg.sql.gz");
         let url = server.url(server.admin(), "shop")?;
-        self.carry("PostgreSQL", &url, &archive, server.client_dir(), &[])?;
         let before = fingerprint::postgres(server, "shop", &PostgresView::default())?;
-        sample::create_database(server, "shop_restored")?;
-        restore("gzip", &archive, |dump| Ok(server.load("shop_restored", dump)?))?;
-        let after = fingerprint::postgres(server, "shop_restored", &PostgresView::default())?;
-        self.same(&before.difference(&after), "zcat | psql")
+        for to in PLACES {
+            let (name, archive) = (to.database(), "shop-pg.sql.gz");
+            self.carry("PostgreSQL", &url, to, archive, server.client_dir(), &[])?;
+            sample::create_database(server, name)?;
+            self.restore("gzip", to, archive, |dump| Ok(server.load(name, dump)?))?;
+            let after = fingerprint::postgres(server, name, &PostgresView::default())?;
+            self.same(to, &before.difference(&after), "zcat | psql")?;
+        }
+        Ok(())
     }
 
-    /// A directory to an archive, and back through `tar`.
+    /// A directory to archives, and back through `tar`.
     fn directory(&mut self) -> Result<()> {
-        let (tree, back) = (self.out.join("storage"), self.out.join("storage-restored"));
+        let tree = self.out.join("storage");
         std::fs::create_dir(&tree)?;
-        std::fs::create_dir(&back)?;
         sample::make_tree(&tree)?;
-        let archive = self.out.join("storage.tar.zst");
+        let before = fingerprint::tree(&tree)?;
         let source = tree.to_str().ok_or("the folder's name is not UTF-8")?.to_owned();
-        self.carry("directory", &source, &archive, Path::new("/usr/bin"), &[])?;
-        let status =
-            Command::new("tar").arg("--zstd").arg("-xpf").arg(&archive).arg("-C").arg(&back).status()?;
-        if !status.success() {
-            return Err(format!("tar: {status}").into());
+        for to in PLACES {
+            let back = self.out.join(format!("storage-{}", to.database()));
+            std::fs::create_dir(&back)?;
+            self.carry("directory", &source, to, "storage.tar.zst", Path::new("/usr/bin"), &[])?;
+            self.restore("zstd", to, "storage.tar.zst", |dump| {
+                let status = Command::new("tar").args(["-xpf", "-", "-C"]).arg(&back).stdin(dump).status()?;
+                if status.success() { Ok(()) } else { Err(format!("tar: {status}").into()) }
+            })?;
+            self.same(to, &before.difference(&fingerprint::tree(&back)?), "zstdcat | tar -x")?;
         }
-        let difference = fingerprint::tree(&tree)?.difference(&fingerprint::tree(&back)?);
-        self.same(&difference, "tar --zstd -x")
+        Ok(())
+    }
+
+    /// What dbferry is told of an archive.
+    fn address(&self, to: To, name: &str) -> String {
+        match to {
+            To::Folder => self.out.join(name).display().to_string(),
+            To::S3 => self.store.url(&format!("{PREFIX}/{name}")),
+        }
     }
 
     fn carry(
         &mut self,
         what: &'static str,
         source: &str,
-        archive: &Path,
+        to: To,
+        name: &str,
         clients: &Path,
         more: &[&str],
     ) -> Result<()> {
-        let name = archive.file_name().and_then(|name| name.to_str()).ok_or("an archive without a name")?;
-        step(&format!("dbferry copy … {name} {}", more.join(" ")));
+        let shown = match to {
+            To::Folder => name.to_owned(),
+            To::S3 => format!("s3://archive/{PREFIX}/{name}"),
+        };
+        let address = self.address(to, name);
+        step(&format!("dbferry copy … {shown} {}", more.join(" ")));
         let path = format!("{}:{}", clients.display(), std::env::var("PATH").unwrap_or_default());
         let began = Instant::now();
         // The URL holds a password: `env:` keeps it out of the process list.
         self.run(
-            Command::new(&self.dbferry)
-                .args(["copy", "env:DEMO_SOURCE"])
-                .arg(archive)
+            self.program()
+                .args(["copy", "env:DEMO_SOURCE", &address])
                 .args(more)
                 .env("DEMO_SOURCE", source)
                 .env("PATH", path),
         )?;
         let seconds = began.elapsed().as_secs_f64();
-        step(&format!("dbferry verify {name}"));
-        self.run(Command::new(&self.dbferry).arg("verify").arg(archive))?;
-        let bytes = std::fs::metadata(archive)?.len();
-        self.rows.push(Row { what, archive: name.to_owned(), bytes, seconds, restored: "" });
+        step(&format!("dbferry verify {shown}"));
+        self.run(self.program().args(["verify", &address]))?;
+        let bytes = match to {
+            To::Folder => std::fs::metadata(self.out.join(name))?.len(),
+            To::S3 => self.length(name)?,
+        };
+        self.rows.push(Row { what, archive: shown, bytes, seconds, restored: String::new() });
         Ok(())
+    }
+
+    /// dbferry, with the keys of the store where the AWS tools have them.
+    fn program(&self) -> Command {
+        let mut command = Command::new(&self.dbferry);
+        command.envs(self.store.environment());
+        command
+    }
+
+    /// The length of an object, as a client that is not ours sees it.
+    fn length(&self, name: &str) -> Result<u64> {
+        let key = format!("{PREFIX}/{name}");
+        let mut command = self.store.aws()?;
+        command.args(["s3api", "head-object", "--bucket", "archive", "--key", &key]);
+        let output = command.args(["--query", "ContentLength", "--output", "text"]).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        text.trim().parse().map_err(|_| format!("aws s3api head-object {key}: {text}").into())
+    }
+
+    /// Decompresses an archive with the stock tool into `load`. What is in S3 comes by the AWS command line.
+    fn restore(
+        &self,
+        tool: &str,
+        to: To,
+        name: &str,
+        load: impl FnOnce(ChildStdout) -> Result<()>,
+    ) -> Result<()> {
+        let mut fetch = None;
+        let archive: Stdio = match to {
+            To::Folder => File::open(self.out.join(name))?.into(),
+            To::S3 => {
+                step(&format!("aws s3 cp s3://archive/{PREFIX}/{name} - | {tool} -dc | …"));
+                let mut command = self.store.aws()?;
+                command.args(["s3", "cp", &format!("s3://archive/{PREFIX}/{name}"), "-"]);
+                let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+                let stdout = child.stdout.take().ok_or("no pipe")?;
+                fetch = Some(child);
+                stdout.into()
+            }
+        };
+        let mut child = Command::new(tool).arg("-dc").stdin(archive).stdout(Stdio::piped()).spawn()?;
+        let dump = child.stdout.take().ok_or("no pipe")?;
+        let loaded = load(dump);
+        // Waited for in any case; but the first cause is told, and not what broke because of it.
+        let unpacked = ended(tool, &mut child);
+        let fetched = fetch.map_or(Ok(()), |mut fetch| ended("aws s3 cp", &mut fetch));
+        loaded.and(fetched).and(unpacked)
     }
 
     fn run(&self, command: &mut Command) -> Result<()> {
@@ -180,7 +293,11 @@ impl Demo {
         if status.success() { Ok(()) } else { Err(format!("{}: {status}", self.dbferry.display()).into()) }
     }
 
-    fn same(&mut self, difference: &str, how: &'static str) -> Result<()> {
+    fn same(&mut self, to: To, difference: &str, how: &str) -> Result<()> {
+        let how = match to {
+            To::Folder => how.to_owned(),
+            To::S3 => format!("aws s3 cp | {how}"),
+        };
         if !difference.is_empty() {
             return Err(format!("restored by {how}, the content differs:\n{difference}").into());
         }
@@ -193,32 +310,25 @@ impl Demo {
     fn table(&self) {
         say("");
         say(&format!(
-            "{:<26}{:<24}{:>12}{:>8}  {:<10}restored with equal content by",
+            "{:<26}{:<42}{:>12}{:>8}  {:<10}restored with equal content by",
             "source", "archive", "bytes", "s", "verified"
         ));
         for row in &self.rows {
             say(&format!(
-                "{:<26}{:<24}{:>12}{:>8.1}  {:<10}{}",
+                "{:<26}{:<42}{:>12}{:>8.1}  {:<10}{}",
                 row.what, row.archive, row.bytes, row.seconds, "yes", row.restored
             ));
         }
-        say(&format!("\nThe archives and their manifests are in {}", self.out.display()));
+        say(&format!(
+            "\nThe archives and their manifests are in {}; those in S3 went with their server",
+            self.out.display()
+        ));
     }
 }
 
-/// Decompresses an archive with the stock tool into `load`.
-fn restore(
-    tool: &str,
-    archive: &Path,
-    load: impl FnOnce(std::process::ChildStdout) -> Result<()>,
-) -> Result<()> {
-    let mut child =
-        Command::new(tool).arg("-dc").stdin(File::open(archive)?).stdout(Stdio::piped()).spawn()?;
-    let dump = child.stdout.take().ok_or("no pipe")?;
-    let loaded = load(dump);
+fn ended(what: &str, child: &mut Child) -> Result<()> {
     let status = child.wait()?;
-    loaded?;
-    if status.success() { Ok(()) } else { Err(format!("{tool}: {status}").into()) }
+    if status.success() { Ok(()) } else { Err(format!("{what}: {status}").into()) }
 }
 
 fn step(text: &str) {

@@ -26,7 +26,7 @@ fn the_arrows_point_one_way() {
         ("dbferry-formats", &[][..]),
         ("dbferry-pipeline", &[]),
         ("dbferry-connections", &["dbferry-pipeline"]),
-        ("dbferry-audit", &["dbferry-pipeline", "dbferry-connections"]),
+        ("dbferry-audit", &["dbferry-pipeline", "dbferry-connections", "dbferry-formats"]),
         ("dbferry-stores", &["dbferry-pipeline"]),
         ("dbferry-archives", &["dbferry-pipeline", "dbferry-stores"]),
         (

@@ -7,7 +7,7 @@ use pipeline::{Context, Error, Result, Stage};
 use crate::catalogue::{Catalogue, Table};
 use crate::report::{Comparison, SideInfo, TableResult};
 use crate::tally::{Suspects, Tally};
-use crate::{mysql, postgres};
+use crate::{mysql, postgres, redis};
 
 /// How to compare.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Options {
     pub jobs: usize,
     /// Rows that are shown of a table that differs.
     pub show: usize,
+    /// Logical databases of Redis that are compared, by their numbers at the source and at the destination; none compares all.
+    pub databases: Vec<(u64, u64)>,
 }
 
 /// Compares two databases of one family, without changing anything. Rows that are written meanwhile show as differences.
@@ -27,10 +29,10 @@ pub async fn compare(
 ) -> Result<Comparison> {
     if source.engine != dest.engine {
         return Err(Error::usage("two databases of different families cannot be compared")
-            .hint("SOURCE and DEST are both mysql:// or mariadb://, or both postgres://"));
+            .hint("SOURCE and DEST are both mysql:// or mariadb://, both postgres://, or both redis://"));
     }
     for url in [source, dest] {
-        if url.databases.len() != 1 {
+        if url.engine != Engine::Redis && url.databases.len() != 1 {
             return Err(Error::usage(format!("`{url}` does not name one database"))
                 .hint("name the database in the path, such as mysql://user@host/db"));
         }
@@ -45,7 +47,7 @@ pub async fn compare(
                 let (left, right) = postgres::pair(source, dest).await?;
                 run(&Sides::Postgres(left, right), options, cx).await
             }
-            Engine::Redis => Err(Error::usage("this version does not compare Redis servers")),
+            Engine::Redis => redis::compare(source, dest, options, cx).await,
         }
     };
     tokio::select! {
@@ -61,7 +63,7 @@ enum Sides {
 }
 
 /// Errors of the second side are those of the destination.
-fn at_dest<T>(result: Result<T>) -> Result<T> {
+pub(crate) fn at_dest<T>(result: Result<T>) -> Result<T> {
     result.map_err(|error| error.at(Stage::Sink))
 }
 

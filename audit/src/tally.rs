@@ -116,6 +116,8 @@ pub(crate) struct Suspects {
     hasher: blake3::Hasher,
     rows: HashMap<u128, Kept>,
     room: usize,
+    /// Rows that come twice count once.
+    once: bool,
     pub(crate) complete: bool,
 }
 
@@ -128,7 +130,21 @@ struct Kept {
 
 impl Suspects {
     pub(crate) fn new(key: usize, wanted: Vec<bool>) -> Self {
-        Self { key, wanted, hasher: blake3::Hasher::new(), rows: HashMap::new(), room: KEPT, complete: true }
+        Self {
+            key,
+            wanted,
+            hasher: blake3::Hasher::new(),
+            rows: HashMap::new(),
+            room: KEPT,
+            once: false,
+            complete: true,
+        }
+    }
+
+    /// For what may hand out a row twice, where there cannot be two.
+    pub(crate) fn once(mut self) -> Self {
+        self.once = true;
+        self
     }
 
     pub(crate) fn add(&mut self, cells: Cells<'_>) {
@@ -137,7 +153,7 @@ impl Suspects {
             return;
         }
         if let Some(kept) = self.rows.get_mut(&row) {
-            kept.times += 1;
+            kept.times += u64::from(!self.once);
             return;
         }
         let cells: Vec<_> = cells

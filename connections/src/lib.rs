@@ -5,5 +5,6 @@
 
 pub mod mysql;
 pub mod postgres;
+pub mod redis;
 pub mod tls;
 pub mod trust;

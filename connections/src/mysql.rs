@@ -9,6 +9,8 @@ use rustls::CertificateError;
 
 use crate::trust;
 
+pub mod wire;
+
 /// Unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -69,16 +71,19 @@ async fn open(
     if encrypted {
         builder = builder.ssl_opts(ssl_options(url, name).map_err(Failure::Other)?);
     }
-    let limit = url
-        .parameters
-        .get("connect_timeout")
-        .and_then(|text| text.parse().ok())
-        .filter(|seconds| *seconds > 0)
-        .map_or(CONNECT_TIMEOUT, Duration::from_secs);
+    let limit = connect_timeout(url);
     match tokio::time::timeout(limit, Conn::new(Opts::from(builder))).await {
         Err(_) => Err(Failure::TimedOut(limit)),
         Ok(result) => result.map_err(Failure::Client),
     }
+}
+
+fn connect_timeout(url: &DatabaseUrl) -> Duration {
+    url.parameters
+        .get("connect_timeout")
+        .and_then(|text| text.parse().ok())
+        .filter(|seconds| *seconds > 0)
+        .map_or(CONNECT_TIMEOUT, Duration::from_secs)
 }
 
 fn ssl_options(url: &DatabaseUrl, name: Option<String>) -> Result<SslOpts> {

@@ -14,7 +14,7 @@ use crate::destination::{Destination, PartHeader, Proof, Sink};
 use crate::digest::{Algorithm, Content, Digester};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{self, Frame, FrameReceiver, FrameSender, StreamEnd};
-use crate::job::{PartReport, StoredPart};
+use crate::job::{PartReport, Share, StoredPart};
 use crate::meter::Meter;
 use crate::source::{Format, Part, Reader};
 use crate::transform::{Chain, Output, TransformReport};
@@ -54,6 +54,8 @@ impl FirstCause {
 /// One delivery as a part sees it.
 pub(crate) struct Branch {
     pub(crate) destination: Arc<Box<dyn Destination>>,
+    /// Makes the delivery's share of the stream; none when it gets all.
+    pub(crate) share: Option<Chain>,
     pub(crate) tail: Chain,
     pub(crate) header: PartHeader,
     /// Where its failure goes: the run's own cause, or the delivery's when it is optional.
@@ -92,16 +94,20 @@ impl Carry {
                 sinks.push(None);
                 continue;
             }
-            let Branch { destination, tail, header, cause, optional, .. } = branch;
+            let Branch { destination, share, tail, header, cause, optional, .. } = branch;
             // Meters in the order of the stages: that is how they are shown.
-            let tail_meter = (!tail.is_empty()).then(|| cx.board().meter(tail.name()));
+            let names = share.iter().chain([&tail]).filter(|chain| !chain.is_empty()).map(Chain::name);
+            let name = names.collect::<Vec<_>>().join("+");
+            let tail_meter = (!name.is_empty()).then(|| cx.board().meter(&name));
             let sink_meter = cx.board().meter(format!("→ {}", destination.endpoint()));
             let (tail_end, sink_rx) = if let Some(meter) = tail_meter {
                 let (fork_tx, fork_rx) = frame::channel(edge, Arc::clone(&steps_meter), Arc::clone(&meter));
                 let (tx, rx) = frame::channel(edge, Arc::clone(&meter), Arc::clone(&sink_meter));
                 fork.push(Some(Way { pieces: Pieces::new(fork_tx), optional }));
-                let name = tail.name();
-                let end = on_thread(&name, meter, cause.clone(), move || run_tail(fork_rx, tail, tx));
+                let digests = digests.clone();
+                let end = on_thread(&name, meter, cause.clone(), move || {
+                    run_tail(fork_rx, share, tail, tx, &digests)
+                });
                 (Some(end), rx)
             } else {
                 let (tx, rx) = frame::channel(edge, Arc::clone(&steps_meter), Arc::clone(&sink_meter));
@@ -144,7 +150,7 @@ impl Carry {
         let mut stored = Vec::new();
         for (tail, sink) in tails.into_iter().zip(sinks) {
             let transforms = match tail {
-                None => Some(Vec::new()),
+                None => Some((None, Vec::new())),
                 Some(end) => end.await.unwrap_or(None),
             };
             let outcome = match sink {
@@ -157,8 +163,9 @@ impl Carry {
                     }
                 },
             };
-            stored.push(transforms.zip(outcome).map(|(transforms, (content, proof))| StoredPart {
+            stored.push(transforms.zip(outcome).map(|((share, transforms), (content, proof))| StoredPart {
                 content,
+                share,
                 transforms,
                 proof,
             }));
@@ -249,14 +256,48 @@ fn with_stream_length(error: Error, bytes: u64) -> Error {
     if error.kind() == Kind::Truncated && !told { error.with("offset", bytes) } else { error }
 }
 
-fn run_tail(mut input: FrameReceiver, mut tail: Chain, out: FrameSender) -> Result<Vec<TransformReport>> {
+type Tailed = (Option<Share>, Vec<TransformReport>);
+
+fn run_tail(
+    mut input: FrameReceiver,
+    share: Option<Chain>,
+    mut tail: Chain,
+    out: FrameSender,
+    digests: &[Algorithm],
+) -> Result<Tailed> {
     let mut out = Pieces::new(out);
+    let Some(mut own) = share else {
+        while let Frame::Data(data) = input.recv_blocking()? {
+            tail.push(data, &mut out)?;
+        }
+        let reports = tail.finish(&mut out)?;
+        out.finish()?;
+        return Ok((None, reports));
+    };
+    let mut hashed = Hashed { digester: Digester::new(digests), tail: &mut tail, out: &mut out };
     while let Frame::Data(data) = input.recv_blocking()? {
-        tail.push(data, &mut out)?;
+        own.push(data, &mut hashed)?;
     }
-    let reports = tail.finish(&mut out)?;
+    let mut reports = own.finish(&mut hashed)?;
+    let raw = hashed.digester.finish();
+    let objects = reports.iter().flat_map(|report| report.objects.clone()).collect();
+    reports.extend(tail.finish(&mut out)?);
     out.finish()?;
-    Ok(reports)
+    Ok((Some(Share { raw, objects }), reports))
+}
+
+/// Between a delivery's share and its compression: what passes here is the archive's raw content.
+struct Hashed<'a> {
+    digester: Digester,
+    tail: &'a mut Chain,
+    out: &'a mut Pieces,
+}
+
+impl Output for Hashed<'_> {
+    fn emit(&mut self, data: Bytes) -> Result<()> {
+        self.digester.update(&data);
+        self.tail.push(data, self.out)
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "a task's whole world, moved in once")]

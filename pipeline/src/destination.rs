@@ -42,6 +42,11 @@ pub enum Proof {
         /// Rows.
         rows: u64,
     },
+    /// A server accepted as many keys as were sent.
+    KeysAccepted {
+        /// Keys.
+        keys: u64,
+    },
     /// The destination took the bytes and can prove nothing: a pipe.
     Unverified,
 }
@@ -53,6 +58,7 @@ impl std::fmt::Display for Proof {
             Self::ReadBack => f.write_str("read back and hashed"),
             Self::StoreChecksum { algorithm, .. } => write!(f, "{algorithm} checked by the store"),
             Self::RowsAccepted { rows } => write!(f, "{rows} rows accepted"),
+            Self::KeysAccepted { keys } => write!(f, "{keys} keys accepted"),
             Self::Unverified => f.write_str("unverified"),
         }
     }

@@ -52,7 +52,10 @@ impl fmt::Debug for Job {
 pub struct Delivery {
     /// Where to.
     pub destination: Box<dyn Destination>,
-    /// Steps behind the fork: compression, encryption.
+    /// Steps behind the fork that make this delivery's own share of the stream, where it does not get all of it. What they leave is
+    /// the archive's raw content.
+    pub share: Option<Steps>,
+    /// Steps behind the fork, and behind the share: compression, encryption.
     pub tail: Steps,
     /// How the manifest names the tail's compression: `none`, `gzip`, `zstd`, `lz4`.
     pub compression: String,
@@ -124,10 +127,21 @@ pub struct PartReport {
 pub struct StoredPart {
     /// Length and digests of what was written.
     pub content: Content,
+    /// What of the stream is this delivery's share, where it does not get all of it.
+    pub share: Option<Share>,
     /// What the steps behind the fork did.
     pub transforms: Vec<TransformReport>,
     /// The destination's proof.
     pub proof: Proof,
+}
+
+/// What a delivery got of a part.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// Behind the steps that made the share.
+    pub raw: Content,
+    /// Rows or keys per object in it, where known.
+    pub objects: BTreeMap<String, u64>,
 }
 
 /// What became of a delivery.

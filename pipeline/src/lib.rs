@@ -24,7 +24,7 @@ pub use destination::{Destination, PartHeader, Proof, Receipt, Sink};
 pub use digest::{Algorithm, Content, Digester};
 pub use error::{Error, Kind, Result, Stage};
 pub use frame::{Frame, FrameReceiver, FrameSender, StreamEnd};
-pub use job::{Delivery, DeliveryReport, Job, Plan, Report, Settings, Steps, no_steps};
+pub use job::{Delivery, DeliveryReport, Job, Plan, Report, Settings, Share, Steps, no_steps};
 pub use manifest::{Manifest, PartManifest};
 pub use run::{Prepared, prepare, run};
 pub use source::{Format, Part, Phase, Reader, Source, SourceInfo};

@@ -28,6 +28,26 @@ pub const RECORD_ENDING: &str = ".verified.json";
 /// The name of that record in an archive of many parts.
 pub const RECORD_IN_DIRECTORY: &str = "verified.json";
 
+/// Says why `path` cannot be the path of a part: it must stay below the root of its archive, and be no manifest's name. An ending of compression belongs
+/// to it.
+pub fn check_part_path(path: &str) -> std::result::Result<(), &'static str> {
+    if path.contains('\0') {
+        return Err("it holds a NUL");
+    }
+    for component in path.split('/') {
+        match component {
+            "" => return Err("it is absolute, or has an empty component"),
+            "." | ".." => return Err("it has a component `.` or `..`"),
+            _ if component.len() > 255 => return Err("a component is longer than 255 bytes"),
+            _ => {}
+        }
+    }
+    if path == IN_DIRECTORY {
+        return Err("it is the name of the manifest");
+    }
+    Ok(())
+}
+
 /// An archive's description.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -106,5 +126,21 @@ impl Manifest {
             .map_err(|e| Error::bug("the manifest has no JSON form").caused_by(e))?;
         json.push(b'\n');
         Ok(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_paths_stay_below_the_root() {
+        for path in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", "manifest.json"] {
+            assert!(check_part_path(path).is_err(), "{path:?}");
+        }
+        for path in ["a", "a/b", "a b/ü\n", "...", "a/manifest.json", "\\", "a/..b"] {
+            assert!(check_part_path(path).is_ok(), "{path:?}");
+        }
+        assert!(check_part_path(&"x".repeat(256)).is_err());
     }
 }

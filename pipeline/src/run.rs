@@ -41,6 +41,7 @@ impl std::fmt::Debug for Prepared {
 struct DeliveryState {
     endpoint: String,
     destination: Arc<Box<dyn Destination>>,
+    share: Option<Steps>,
     tail: Steps,
     compression: String,
     ending: String,
@@ -72,14 +73,15 @@ pub async fn prepare(job: Job, cx: &Context) -> Result<Prepared> {
     let mut edges = 1;
     for delivery in &deliveries {
         let tail = Chain::new((delivery.tail)(None)?);
-        edges += if tail.is_empty() { 1 } else { 2 };
-        stages += tail.memory() + delivery.destination.memory();
+        let share = delivery.share.as_ref().map(|share| share(None)).transpose()?.map(Chain::new);
+        edges += if tail.is_empty() && share.is_none() { 1 } else { 2 };
+        stages += share.map_or(0, |share| share.memory()) + tail.memory() + delivery.destination.memory();
     }
     let memory = MemoryPlan::new(settings.memory, settings.jobs, stages, edges)?;
 
     let mut ways = Vec::new();
     let mut destinations = Vec::new();
-    for Delivery { mut destination, tail, compression, ending, optional } in deliveries {
+    for Delivery { mut destination, share, tail, compression, ending, optional } in deliveries {
         let endpoint = destination.endpoint();
         let mut failed = None;
         match probing(destination.probe(cx), cx).await {
@@ -92,6 +94,7 @@ pub async fn prepare(job: Job, cx: &Context) -> Result<Prepared> {
         ways.push(DeliveryState {
             endpoint,
             destination,
+            share,
             tail,
             compression,
             ending,
@@ -266,6 +269,7 @@ impl Prepared {
         for way in &self.ways {
             branches.push(Branch {
                 destination: Arc::clone(&way.destination),
+                share: way.share.as_ref().map(|share| share(part.format)).transpose()?.map(Chain::new),
                 tail: Chain::new((way.tail)(part.format)?),
                 header: PartHeader {
                     path: part.path.as_ref().map(|path| format!("{path}{}", way.ending)),
@@ -320,11 +324,11 @@ impl Prepared {
                     format: part.format,
                     compression: way.compression.clone(),
                     source: part.source.clone(),
-                    raw: part.raw.clone(),
+                    raw: stored.share.as_ref().map_or(&part.raw, |share| &share.raw).clone(),
                     stored: stored.content.clone(),
                     transforms: part.transforms.iter().chain(&stored.transforms).cloned().collect(),
                     verified: stored.proof.clone(),
-                    objects: part.objects.clone(),
+                    objects: stored.share.as_ref().map_or(&part.objects, |share| &share.objects).clone(),
                 })
             })
             .collect();

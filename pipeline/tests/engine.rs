@@ -21,6 +21,7 @@ const MIB: usize = 1024 * KIB;
 fn delivery(destination: impl Destination + 'static) -> Delivery {
     Delivery {
         destination: Box::new(destination),
+        share: None,
         tail: no_steps(),
         compression: "none".into(),
         ending: String::new(),

@@ -39,13 +39,13 @@ enum From {
     Stdin,
 }
 
-/// The source for a path: a tar stream for a directory, the bytes for anything else.
-pub fn path_source(path: impl Into<PathBuf>) -> Box<dyn Source> {
+/// The source for a path: a tar stream for a directory, the bytes for anything else, which are `format` where that is told.
+pub fn path_source(path: impl Into<PathBuf>, format: Option<Format>) -> Box<dyn Source> {
     let path = path.into();
     if path.is_dir() {
         Box::new(DirectorySource::new(path, DirectoryOptions::default()))
     } else {
-        Box::new(FileSource::new(path))
+        Box::new(FileSource::new(path).with_format(format))
     }
 }
 

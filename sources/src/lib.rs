@@ -21,9 +21,9 @@ pub use child::kill_children;
 pub use command::CommandSource;
 pub use directory::{DirectoryOptions, DirectorySource};
 pub use file::{FileSource, path_source};
-pub use mysql::{MysqlDump, MysqlOptions};
+pub use mysql::{MysqlDump, MysqlNative, MysqlOptions, NativeOptions, SnapshotWay};
 pub use postgres::{PgDump, PgOptions};
-pub use redis::{RedisDump, RedisOptions, RedisSync};
+pub use redis::{READER_MEMORY as REDIS_READER_MEMORY, RedisDump, RedisOptions, RedisSync};
 pub use s3::S3Source;
 
 /// The only part of a source that is one stream.

@@ -20,8 +20,11 @@ mod client;
 
 mod grants;
 mod inspect;
+mod native;
 #[cfg(test)]
 mod tests;
+
+pub use native::{MysqlNative, NativeOptions, Way as SnapshotWay};
 
 /// How a MySQL or MariaDB server is dumped.
 #[derive(Debug, Clone, Default)]

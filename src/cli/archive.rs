@@ -1,7 +1,7 @@
 //! Where an archive's pieces are: files or objects. What `verify` must know of either.
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use archives::record::{Check, Record};
 use pipeline::{Error, Manifest, PartManifest, Result, Source, Stage, manifest};
@@ -196,11 +196,10 @@ impl Archive {
         if let Some(stream) = &self.stream {
             return Ok(stream.clone());
         }
-        let plain = Path::new(&part.path).components().all(|c| matches!(c, Component::Normal(_)));
-        if !plain || part.path.is_empty() {
-            return Err(
-                Error::mismatch("the manifest names a part outside its archive").with("part", &part.path)
-            );
+        if let Err(why) = manifest::check_part_path(&part.path) {
+            return Err(Error::mismatch("the manifest names a part that cannot be")
+                .with("part", format!("{:?}", part.path))
+                .with("why", why));
         }
         Ok(self.manifest_place.beside(&part.path))
     }

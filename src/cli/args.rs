@@ -32,8 +32,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Say whether two databases hold the same: objects, rows, values. Changes nothing
     Compare(CompareArgs),
-    /// Find out what an object store can and this account may, with small objects that are removed
-    Check(CheckArgs),
+    /// Say beforehand what a copy into a database would meet; or find out what an object store can and this account may
+    Check(Box<CheckArgs>),
     /// Run the jobs of a job file
     Run(RunArgs),
     /// Show what a job file means, or what it may hold
@@ -69,6 +69,7 @@ Endpoints:
   file:///PATH or a bare path           a dump (compressed or not), or a directory (as tar); as DEST, an archive
   pvc:///MOUNT/PATH                     as a file, and only if a volume is mounted there
   mysql://…/DB, postgres://…/DB         as DEST: the dump is loaded into this database
+  redis://HOST                          as DEST: the keys are restored there, on one server or a cluster
   s3://BUCKET/KEY[?endpoint=…&region=…] an object, in AWS or any store with its protocol (docs/s3.md lists the parameters)
   cmd:COMMAND LINE                      any command's output; its exit status is part of success
   env:NAME                              the endpoint is in this environment variable (keeps passwords out of `ps`)
@@ -131,7 +132,7 @@ pub(crate) struct CopyArgs {
     #[arg(long, value_name = "N", help_heading = "Stream")]
     pub(crate) threads: Option<usize>,
 
-    /// Parts carried at once, and connections that load a MySQL database. Default: 1, and 4
+    /// Parts carried at once, and connections that load a MySQL database or a Redis server. Default: 1, and 4
     #[arg(long, value_name = "N", help_heading = "Stream")]
     pub(crate) jobs: Option<usize>,
 
@@ -162,6 +163,14 @@ pub(crate) struct CopyArgs {
     /// Load into a database that is not empty, beside what is there
     #[arg(long, help_heading = "Destination", conflicts_with = "overwrite")]
     pub(crate) into_existing: bool,
+
+    /// Go on with a load that did not end, from the same archive: what is there already is not sent again
+    #[arg(long, help_heading = "Destination", conflicts_with_all = ["overwrite", "into_existing"])]
+    pub(crate) resume: bool,
+
+    /// What to do with a key that a Redis server as DEST has already
+    #[arg(long, value_enum, default_value_t = ConflictArg::Fail, value_name = "HOW", help_heading = "Destination")]
+    pub(crate) on_conflict: ConflictArg,
 
     /// Afterwards, hold source and destination, both databases, against each other as `dbferry compare` does
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Destination")]
@@ -223,6 +232,23 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "FILE", env = "DBFERRY_SOURCE_PASSWORD_FILE", help_heading = "Source")]
     pub(crate) source_password_file: Option<PathBuf>,
 
+    /// How a MySQL server is read: over connections of our own, or by mysqldump. Default: native, unless options for the client are given
+    #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Source")]
+    pub(crate) engine: EngineArg,
+
+    /// Connections that the native engine reads with
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Source")]
+    pub(crate) readers: usize,
+
+    /// How the native engine's connections come to see the same data: position, global-lock, table-locks, unmoved or single. Default:
+    /// the first that works
+    #[arg(long, value_name = "WAY", help_heading = "Source")]
+    pub(crate) snapshot: Option<String>,
+
+    /// Seconds that the native engine waits for a lock, and lets writers wait behind it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Source")]
+    pub(crate) max_lock_time: u64,
+
     /// The mysqldump, mariadb-dump or pg_dump to run. Default: the one on PATH that fits the server
     #[arg(long, value_name = "PATH", help_heading = "Source")]
     pub(crate) client: Option<PathBuf>,
@@ -263,6 +289,17 @@ pub(crate) struct KeyArgs {
     /// File whose first line is the passphrase of an encrypted archive
     #[arg(long, value_name = "FILE", env = "DBFERRY_PASSPHRASE_FILE", help_heading = "Reading")]
     pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// How a MySQL server is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineArg {
+    /// Native, unless options for the client are given
+    Auto,
+    /// Connections of our own, in parallel
+    Native,
+    /// The installed mysqldump or mariadb-dump
+    Client,
 }
 
 /// How a run talks.
@@ -341,7 +378,7 @@ pub(crate) struct InspectArgs {
 /// Arguments of `dbferry compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// The one database, such as mysql://user@host/db or postgres://user@host/db
+    /// The one database, such as mysql://user@host/db, postgres://user@host/db or redis://host
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 
@@ -372,8 +409,47 @@ pub(crate) struct CompareArgs {
 /// Arguments of `dbferry check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Where a run would write: s3://BUCKET/KEY or s3://BUCKET/PREFIX/
-    pub(crate) endpoint: String,
+    /// SOURCE and DEST, both databases: nothing is changed. Or s3://BUCKET/PREFIX/ alone: small objects are written there and removed
+    #[arg(required = true, num_args = 1..=2, value_name = "SOURCE DEST")]
+    pub(crate) endpoints: Vec<String>,
+
+    /// As for `copy`: what will be rewritten for a managed database is no blocker then
+    #[arg(long = "for", value_enum, value_name = "PROFILE")]
+    pub(crate) profile: Option<ProfileArg>,
+
+    /// The target may hold something, as for `copy`
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// The target may hold something, as for `copy`
+    #[arg(long)]
+    pub(crate) into_existing: bool,
+
+    /// Only these logical databases of a Redis server, as for `copy`
+    #[arg(long, value_name = "N", value_delimiter = ',', help_heading = "Redis")]
+    pub(crate) redis_db: Vec<u64>,
+
+    /// Logical databases that get another number, as for `copy`
+    #[arg(
+        long,
+        value_name = "FROM=TO",
+        value_delimiter = ',',
+        help_heading = "Redis",
+        requires = "redis_db"
+    )]
+    pub(crate) redis_map: Vec<String>,
+
+    /// Memory of one node of the target
+    #[arg(long, value_name = "SIZE", help_heading = "Redis")]
+    pub(crate) node_memory: Option<String>,
+
+    /// File whose first line is the source's password
+    #[arg(long, value_name = "FILE", env = "DBFERRY_SOURCE_PASSWORD_FILE")]
+    pub(crate) source_password_file: Option<PathBuf>,
+
+    /// File whose first line is the destination's password
+    #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE")]
+    pub(crate) dest_password_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -615,6 +691,17 @@ pub(crate) enum SyncArg {
 pub(crate) enum VerifyArg {
     /// Objects, rows and values
     Compare,
+}
+
+/// `--on-conflict`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConflictArg {
+    /// The load fails
+    Fail,
+    /// The source's value takes its place
+    Replace,
+    /// It stays as it is
+    Skip,
 }
 
 /// `--pg-format`.

@@ -18,9 +18,9 @@ const SHOWN: usize = 160;
 
 /// Runs the command; answers whether the two are the same.
 pub(crate) async fn run(args: CompareArgs, cx: &Context) -> Result<bool> {
-    let source = database(&args.source, args.source_password_file.as_deref())?;
-    let dest = database(&args.dest, args.dest_password_file.as_deref())?;
-    let options = audit::Options { jobs: args.jobs, show: args.show };
+    let source = database("compare", &args.source, args.source_password_file.as_deref())?;
+    let dest = database("compare", &args.dest, args.dest_password_file.as_deref())?;
+    let options = audit::Options { jobs: args.jobs, show: args.show, databases: Vec::new() };
     let comparison = audit::compare(&source, &dest, &options, cx).await?;
     if args.output.json {
         let mut document = json!(comparison);
@@ -33,10 +33,11 @@ pub(crate) async fn run(args: CompareArgs, cx: &Context) -> Result<bool> {
     Ok(comparison.equal)
 }
 
-fn database(typed: &str, password_file: Option<&Path>) -> Result<DatabaseUrl> {
+/// The database that was meant, with its password.
+pub(crate) fn database(command: &str, typed: &str, password_file: Option<&Path>) -> Result<DatabaseUrl> {
     let From::Database(mut url) = From::parse(typed)? else {
-        return Err(Error::usage("compare takes the URLs of two databases")
-            .hint("dbferry compare mysql://user@host/db mysql://user@other/db"));
+        return Err(Error::usage(format!("{command} takes the URLs of two databases"))
+            .hint(format!("dbferry {command} mysql://user@host/db mysql://user@other/db")));
     };
     passwords::complete(&mut url, password_file)?;
     Ok(*url)

@@ -11,10 +11,10 @@ use pipeline::{
     Transform, prepare,
 };
 use sinks::{
-    FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination, PvcDestination,
-    S3Destination, S3Options, StdoutDestination,
+    Conflict, FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination,
+    PvcDestination, RedisDestination, RedisLoad, S3Destination, S3Options, StdoutDestination,
 };
-use sources::{DirectoryOptions, MysqlOptions, PgOptions, RedisOptions};
+use sources::{PgOptions, RedisOptions};
 use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::crypt::{Decrypt, Encrypt, Identities};
@@ -22,10 +22,10 @@ use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
 use transforms::postgres;
 
-use super::args::{CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
+use super::args::{ConflictArg, CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
-use super::{passwords, redis, render, size};
+use super::{elasticache, mysql as mysql_source, passwords, redis, render, size};
 
 /// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
 const LOADING: usize = 4;
@@ -39,6 +39,14 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         return Err(
             Error::usage(format!("`{first}` is given twice as DEST")).hint("give each destination once")
         );
+    }
+    let loads = destinations.iter().any(|typed| matches!(To::parse(typed), Ok(To::Database(_))));
+    for (given, flag) in [(args.resume, "--resume"), (args.on_conflict != ConflictArg::Fail, "--on-conflict")]
+    {
+        if given && !loads {
+            return Err(Error::usage(format!("`{flag}` belongs to a database as DEST"))
+                .hint("leave it out, or give the URL of a database"));
+        }
     }
     for optional in &args.keep_going {
         if !destinations.contains(optional) {
@@ -54,20 +62,38 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
     let wanted = interpretation(&args, &from, &targets, memory)?;
     let pairs = pairs(&args, &from, &targets)?;
+    let compared = if pairs.is_empty() { Vec::new() } else { args.redis.compared(&from)? };
     if wanted.format == Some(Format::Opaque)
         && let Some((_, flag)) = &wanted.only
     {
         return Err(Error::usage(format!("`{flag}` and `--format opaque` contradict each other"))
             .hint("leave one of them out"));
     }
-    let deliveries =
-        destinations.iter().map(|typed| delivery(typed, &args, &from, &names)).collect::<Result<Vec<_>>>()?;
+    let mut wanted = wanted;
+    let mut deliveries = Vec::new();
+    for typed in &destinations {
+        let Some(shards) = args.redis.shards else {
+            deliveries.push(delivery(typed, &args, &from, &names)?);
+            continue;
+        };
+        for (number, share) in (1..).zip(redis::shares(&wanted.rdb, shards)) {
+            let mut delivery = delivery(typed, &args, &from, &names.of_shard(number, shards))?;
+            delivery.share = Some(share);
+            deliveries.push(delivery);
+        }
+    }
+    elasticache::look(&args, &targets, cx).await?;
     let replica = RedisOptions {
         may_stall: targets.iter().any(may_stall),
         databases: wanted.rdb.databases.iter().copied().collect(),
+        plain: Arc::clone(&wanted.rdb.plain),
         ..RedisOptions::default()
     };
     let identities = passwords::identities(&args.key)?;
+    if args.redis.shards.is_some() {
+        // Every share does it for its own slots; what comes before the fork is checked and no more.
+        wanted.rdb = redis::unfiltered();
+    }
     let job = Job {
         id: names.id().to_owned(),
         steps: steps(&from, wanted, identities, memory),
@@ -75,7 +101,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
             memory,
             jobs: args.jobs.unwrap_or(1).max(1),
             digests,
-            reader: reader(&from, memory),
+            reader: reader(&from, &args.source, memory)?,
         },
         source: source(from, &args.source, args.format, args.profile, replica, memory)?,
         deliveries,
@@ -86,8 +112,15 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     }
     let report = prepared.run(cx).await?;
     let mut document = render::report_json(&report);
+    let seed = elasticache::seed(&args, &report);
+    if let Some(seed) = &seed {
+        document["elasticache"] = seed.json();
+    }
     if args.output.talks() {
         render::report(&report);
+        if let Some(seed) = &seed {
+            seed.lines().iter().for_each(|line| render::say(line));
+        }
         if pairs.is_empty() && targets.iter().any(|target| matches!(target, To::Database(_))) {
             render::say(
                 "content was not compared: `--verify compare`, or `dbferry compare SOURCE DEST`, does it",
@@ -96,7 +129,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     }
     let mut equal = true;
     for (source, dest) in &pairs {
-        let options = audit::Options { jobs: LOADING, show: 5 };
+        let options = audit::Options { jobs: LOADING, show: 5, databases: compared.clone() };
         let comparison = audit::compare(source, dest, &options, cx).await?;
         equal &= comparison.equal;
         document["comparison"] = serde_json::json!(comparison);
@@ -219,11 +252,21 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
     };
     for target in targets {
         let To::Database(url) = target else { continue };
-        let wants = if url.engine == Engine::Postgres { POSTGRES } else { MYSQL };
+        let wants = match url.engine {
+            Engine::Postgres => POSTGRES,
+            Engine::Mysql => MYSQL,
+            Engine::Redis => RDB,
+        };
+        if url.engine == Engine::Redis && matches!(args.format, Some(FormatArg::Resp | FormatArg::Json)) {
+            return Err(Error::usage(
+                "`--format resp` and `--format json` make text, and a server takes a snapshot",
+            )
+            .hint("leave `--format` out"));
+        }
         match &only {
             Some((formats, flag)) if *formats != wants => {
                 return Err(Error::usage(format!("`{flag}` does not fit the destination {url}")).hint(
-                    "--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL",
+                    "--for rds-mysql and --definer belong to MySQL, --for rds-postgres to PostgreSQL, --for elasticache to Redis",
                 ));
             }
             Some(_) => {}
@@ -232,7 +275,7 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
         if let From::Database(source) = from
             && !wants.contains(&live_format(source, args.source.pg_format))
         {
-            return Err(Error::usage(format!("`{source}` gives no SQL text that {url} could load")).hint(
+            return Err(Error::usage(format!("`{source}` gives nothing that {url} could load")).hint(
                 "a database is loaded from one of its own family; from PostgreSQL without --pg-format custom",
             ));
         }
@@ -308,11 +351,12 @@ pub(crate) fn steps(from: &From, wanted: Interpretation, identities: Identities,
 }
 
 /// What the reader of this source may hold. Ranges of an object are read at once, each into a buffer.
-pub(crate) fn reader(from: &From, memory: usize) -> usize {
-    match from {
+pub(crate) fn reader(from: &From, args: &SourceArgs, memory: usize) -> Result<usize> {
+    Ok(match from {
         From::S3(_) => object_reader(memory),
-        _ => Settings::default().reader,
-    }
+        From::Database(url) if url.engine == Engine::Redis => sources::REDIS_READER_MEMORY,
+        _ => mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader),
+    })
 }
 
 /// What the reader of an object may hold: an eighth of the budget keeps some ranges of it in flight.
@@ -335,23 +379,13 @@ pub(crate) fn source(
             passwords::complete(&mut url, args.source_password_file.as_deref())?;
             match url.engine {
                 Engine::Postgres => Box::new(postgres_source(*url, args, profile)?),
-                Engine::Mysql => Box::new(sources::MysqlDump::new(
-                    *url,
-                    MysqlOptions {
-                        client: args.client.clone(),
-                        dump_args: args.dump_arg.clone(),
-                        allow_partial: args.allow_partial,
-                    },
-                )?),
+                Engine::Mysql => mysql_source::source(*url, args)?,
                 Engine::Redis => Box::new(redis::source(*url, args, replica)),
             }
         }
-        From::Path(path) if path.is_dir() => {
-            Box::new(sources::DirectorySource::new(path, DirectoryOptions::default()))
-        }
-        From::Path(path) => Box::new(sources::FileSource::new(path).with_format(told)),
+        From::Path(path) => sources::path_source(path, told),
         From::S3(url) => {
-            let held = reader(&From::S3(url.clone()), memory);
+            let held = object_reader(memory);
             Box::new(sources::S3Source::new(*url, held).with_format(told))
         }
         From::Stdin => Box::new(sources::FileSource::stdin().with_format(told)),
@@ -404,6 +438,7 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
     let reserve = args.reserve.as_deref().map(|text| size::parse("--reserve", text)).transpose()?;
     let (destination, name): (Box<dyn Destination>, String) = match to {
         To::Stdout => {
+            names_shards("-", false, args)?;
             if args.output.json {
                 return Err(Error::usage("`--json` and the destination `-` both want standard output")
                     .hint("write the archive to a file, or leave `--json` out"));
@@ -415,20 +450,7 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
             if args.compress.is_some() {
                 return Err(Error::usage("`--compress` belongs to an archive, and a database is none"));
             }
-            let occupied = match (args.overwrite, args.into_existing) {
-                (true, _) => Occupied::Replace,
-                (_, true) => Occupied::Join,
-                _ => Occupied::Refuse,
-            };
-            let loader: Box<dyn Destination> = if url.engine == Engine::Postgres {
-                Box::new(PostgresDestination::new(*url, occupied)?)
-            } else {
-                // Three times this is what the loader takes.
-                let room = size::parse("--memory", &args.memory)? / 10;
-                let jobs = args.jobs.unwrap_or(LOADING).max(1);
-                Box::new(MysqlDestination::new(*url, MysqlLoad { occupied, jobs, room })?)
-            };
-            (loader, String::new())
+            (loader(*url, args, from)?, String::new())
         }
         To::Path(template) => {
             if reserve.is_some() {
@@ -471,12 +493,13 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
     };
     let compression = compression(args, &name)?;
     if args.profile == Some(ProfileArg::Elasticache) {
-        fits_elasticache(typed, &name, &compression, recipients.is_some())?;
+        elasticache::fits(typed, &name, &compression, recipients.is_some())?;
     }
     // Learns of a bad level now, not when the first part begins.
     compression.effective_level()?;
     Ok(Delivery {
         destination,
+        share: None,
         compression: compression.codec.name().to_owned(),
         ending: format!(
             "{}{}",
@@ -494,26 +517,50 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
     })
 }
 
+/// A database as the destination.
+fn loader(url: DatabaseUrl, args: &CopyArgs, from: &From) -> Result<Box<dyn Destination>> {
+    let occupied = match (args.overwrite, args.into_existing, args.resume) {
+        (true, ..) => Occupied::Replace,
+        (_, true, _) => Occupied::Join,
+        (.., true) => Occupied::Resume,
+        _ => Occupied::Refuse,
+    };
+    if args.on_conflict != ConflictArg::Fail && url.engine != Engine::Redis {
+        return Err(Error::usage("`--on-conflict` belongs to a Redis server as DEST").hint("leave it out"));
+    }
+    if args.resume && url.engine != Engine::Postgres && !matches!(from, From::Path(_) | From::S3(_)) {
+        return Err(Error::usage("`--resume` wants the archive that the load began with as SOURCE")
+            .hint("a live source gives other bytes the second time: start over with `--overwrite`"));
+    }
+    // Three times this is what a loader takes.
+    let room = size::parse("--memory", &args.memory)? / 10;
+    let jobs = args.jobs.unwrap_or(LOADING).max(1);
+    Ok(match url.engine {
+        Engine::Postgres => Box::new(PostgresDestination::new(url, occupied)?),
+        Engine::Mysql => Box::new(MysqlDestination::new(url, MysqlLoad { occupied, jobs, room })?),
+        Engine::Redis => {
+            let databases = args.redis.written(from)?;
+            if !url.databases.is_empty()
+                && databases.as_ref().is_none_or(|written| {
+                    written.iter().map(ToString::to_string).ne(url.databases.iter().cloned())
+                })
+            {
+                return Err(Error::usage(format!("`{url}` names a database, and others would be written"))
+                    .hint("choose it with --redis-db N, or --redis-db N --redis-map N=M"));
+            }
+            let conflict = match args.on_conflict {
+                ConflictArg::Fail => Conflict::Fail,
+                ConflictArg::Replace => Conflict::Replace,
+                ConflictArg::Skip => Conflict::Skip,
+            };
+            Box::new(RedisDestination::new(url, RedisLoad { occupied, conflict, jobs, room, databases })?)
+        }
+    })
+}
+
 /// True for a destination behind which somebody else sets the pace: the reader of a pipe, a store behind a network.
 fn may_stall(to: &To) -> bool {
     !matches!(to, To::Path(_) | To::Volume(_))
-}
-
-/// ElastiCache reads plain files whose names end in `.rdb`.
-fn fits_elasticache(typed: &str, name: &str, compression: &Compression, encrypted: bool) -> Result<()> {
-    if compression.codec != Codec::None || encrypted {
-        return Err(Error::usage(format!(
-            "ElastiCache reads no compressed or encrypted snapshot, and `{typed}` is one"
-        ))
-        .hint("let the name end in .rdb, and leave `--compress` and `--encrypt-to` out"));
-    }
-    if !name.is_empty() && Path::new(name).extension().is_none_or(|ending| ending != "rdb") {
-        return Err(Error::usage(format!(
-            "ElastiCache takes files whose names end in .rdb, and `{typed}` does not"
-        ))
-        .hint("let the name end in .rdb"));
-    }
-    Ok(())
 }
 
 /// The process itself, and what the SDK adds to it: code, connections, their buffers.
@@ -521,11 +568,15 @@ const S3_BESIDE: usize = 56 << 20;
 
 fn s3_destination(mut url: S3Url, key: &str, args: &CopyArgs, names: &Names) -> Result<S3Destination> {
     key.clone_into(&mut url.key);
+    if args.redis.grant_elasticache {
+        elasticache::grant(&mut url, args.redis.elasticache_region.as_deref())?;
+    }
     if let Some(kind) = &args.s3_checksum {
         url.checksum = kind.parse()?;
     }
     let memory = size::parse("--memory", &args.memory)?;
-    let sharers = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
+    let stores = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
+    let sharers = stores * usize::from(args.redis.shards.unwrap_or(1));
     // Three eighths of what is left beside the process and the SDK, in parts that are filled and in flight.
     let buffer = memory.saturating_sub(S3_BESIDE) / 8 * 3 / sharers.max(1) / args.jobs.unwrap_or(1).max(1);
     let options = S3Options {
@@ -565,6 +616,15 @@ fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
     Ok(compression)
 }
 
+/// Files of a snapshot that is shared out have names of their own.
+fn names_shards(template: &str, folder: bool, args: &CopyArgs) -> Result<()> {
+    if args.redis.shards.is_some() && !folder && !template.contains("{shard}") {
+        return Err(Error::usage(format!("`--shards` writes several files, and `{template}` names one"))
+            .hint("put {shard} into the name, such as seed-{shard}.rdb"));
+    }
+    Ok(())
+}
+
 /// The archive's path: placeholders filled in, and a name found when the user named only a folder.
 fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
     let path = names.fill(template)?;
@@ -574,6 +634,7 @@ fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Res
 
 /// The name of an archive; in a folder it gets one of its own.
 fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
+    names_shards(template, folder, args)?;
     let path = names.fill(template)?;
     if !folder {
         return Ok(path);

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
-use pipeline::endpoint::{DatabaseUrl, Engine};
+use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Result};
 use stores::s3::S3Url;
 
@@ -104,13 +104,9 @@ impl To {
         if text == "-" {
             return Ok(Self::Stdout);
         }
-        let takes = "DEST takes file:///, a path, pvc:///, s3://, mysql://, mariadb://, postgres:// and -";
+        let takes = "DEST takes file:///, a path, pvc:///, s3://, mysql://, mariadb://, postgres://, redis://, rediss:// and -";
         if DatabaseUrl::recognizes(&text) {
-            let url = DatabaseUrl::parse(&text)?;
-            if url.engine == Engine::Redis {
-                return Err(Error::usage(format!("`{url}` cannot be a destination")).hint(takes));
-            }
-            return Ok(Self::Database(Box::new(url)));
+            return Ok(Self::Database(Box::new(DatabaseUrl::parse(&text)?)));
         }
         if text.starts_with("cmd:") {
             return Err(Error::usage("a command cannot be a destination")
@@ -183,7 +179,7 @@ mod tests {
     fn destinations() {
         assert!(matches!(To::parse("pvc:///mnt/x").unwrap(), To::Volume(p) if p == "/mnt/x"));
         assert!(matches!(To::parse("out.sql").unwrap(), To::Path(p) if p == "out.sql"));
-        for bad in ["", "nfs://x/y", "cmd:cat", "redis://u:secret@h/1", "pvc://claim/path"] {
+        for bad in ["", "nfs://x/y", "cmd:cat", "mysql://u:secret@h/db?sslmode=no", "pvc://claim/path"] {
             let error = To::parse(bad).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{bad}");
             assert!(!format!("{error:?}").contains("secret"));

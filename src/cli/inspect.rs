@@ -28,7 +28,11 @@ pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
     let job = Job {
         id: "inspect".to_owned(),
         steps: copy::steps(&from, wanted, passwords::identities(&args.key)?, memory),
-        settings: Settings { memory, reader: copy::reader(&from, memory), ..Settings::default() },
+        settings: Settings {
+            memory,
+            reader: copy::reader(&from, &args.source, memory)?,
+            ..Settings::default()
+        },
         source: copy::source(
             from,
             &args.source,

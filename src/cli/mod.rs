@@ -2,14 +2,17 @@
 
 mod archive;
 mod args;
+mod check;
 mod compare;
 mod copy;
 mod drill;
+mod elasticache;
 mod endpoint;
 mod gc;
 mod inspect;
 mod jobs;
 mod ls;
+mod mysql;
 mod names;
 mod passwords;
 mod progress;
@@ -45,11 +48,13 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Copy(args) => judged(&args.output.clone(), async |cx| copy::run(*args, cx).await),
+        Command::Copy(args) => {
+            judged(&args.output.clone(), 6, async |cx| Box::pin(copy::run(*args, cx)).await)
+        }
         Command::Verify(args) => in_runtime(&args.output.clone(), async |cx| verify::run(args, cx).await),
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
-        Command::Compare(args) => judged(&args.output.clone(), async |cx| compare::run(args, cx).await),
-        Command::Check(args) => in_runtime(&args.output.clone(), async |cx| store::check(args, cx).await),
+        Command::Compare(args) => judged(&args.output.clone(), 6, async |cx| compare::run(args, cx).await),
+        Command::Check(args) => judged(&args.output.clone(), 5, async |cx| check::run(*args, cx).await),
         Command::Drill(args) => in_runtime(&args.output.clone(), async |cx| drill::run(args, cx).await),
         Command::Run(args) => coded(&args.output.clone(), async |cx| jobs::run(args, cx).await),
         Command::Config(args) => finish(jobs::config(&args), None),
@@ -76,14 +81,18 @@ fn coded(output: &OutputArgs, command: impl AsyncFnOnce(&Context) -> Result<u8>)
     if answer.get() == 0 { code } else { ExitCode::from(answer.get()) }
 }
 
-/// A command that also answers whether two sides are the same. What differs was told: there is no error to print beside it.
-fn judged(output: &OutputArgs, command: impl AsyncFnOnce(&Context) -> Result<bool>) -> ExitCode {
+/// A command that also answers whether all is well, and its exit code where it is not. What is wrong was told: there is no error to print beside it.
+fn judged(
+    output: &OutputArgs,
+    otherwise: u8,
+    command: impl AsyncFnOnce(&Context) -> Result<bool>,
+) -> ExitCode {
     let equal = Cell::new(true);
     let code = in_runtime(output, async |cx| {
         equal.set(command(cx).await?);
         Ok(())
     });
-    if equal.get() { code } else { ExitCode::from(6) }
+    if equal.get() { code } else { ExitCode::from(otherwise) }
 }
 
 fn man(command: Option<&str>) -> Result<()> {

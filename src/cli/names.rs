@@ -31,10 +31,19 @@ impl Names {
         &self.0["id"]
     }
 
+    /// The same for one of `of` archives that share a stream: `{shard}` is its number from 1, as wide as the last one's.
+    #[must_use]
+    pub(crate) fn of_shard(&self, number: u16, of: u16) -> Self {
+        let mut names = self.clone();
+        names.0.insert("shard", format!("{number:0width$}", width = of.to_string().len()));
+        names
+    }
+
     /// What the archive is called when the user named only its folder.
     pub(crate) fn default_stem(&self) -> String {
         let name = self.0.get("db").or_else(|| self.0.get("host")).map_or("dump", String::as_str);
-        format!("{name}-{}-{}", self.0["date"], self.0["time"])
+        let shard = self.0.get("shard").map_or_else(String::new, |number| format!("-{number}"));
+        format!("{name}-{}-{}{shard}", self.0["date"], self.0["time"])
     }
 
     /// Fills the placeholders in. A value never adds a `/`.
@@ -74,6 +83,7 @@ mod tests {
         let error = names.fill("{host}").unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.hints()[0].contains("{db}"));
+        assert_eq!(names.of_shard(2, 12).fill("{shard}.rdb").unwrap(), "02.rdb");
         assert_ne!(names.id(), Names::new(at, None, None).id(), "two runs in the same second differ");
     }
 }

@@ -1,12 +1,14 @@
 //! What was typed about Redis snapshots, and what is meant by it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use pipeline::endpoint::{DatabaseUrl, Engine};
-use pipeline::{Error, Format, Result};
-use transforms::rdb::{DataType, Options, Target, TextForm, Version};
+use pipeline::{Error, Format, Result, Steps, Transform};
+use transforms::rdb::{DataType, Options, RdbStep, Target, TextForm, Version};
 
 use super::args::{FormatArg, ProfileArg, SourceArgs, SyncArg};
 use super::endpoint::From;
@@ -14,7 +16,7 @@ use super::size;
 use sources::{RedisDump, RedisOptions, RedisSync};
 
 /// Options of `dbferry copy` for Redis and Valkey.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RedisArgs {
     /// Keep only these logical databases, by their number in the source
     #[arg(long, value_name = "N", value_delimiter = ',', help_heading = "Redis")]
@@ -53,18 +55,30 @@ pub(crate) struct RedisArgs {
     #[arg(long, value_name = "FROM-TO", value_delimiter = ',', help_heading = "Redis")]
     pub(crate) slots: Vec<String>,
 
+    /// Write N files, each with an even share of the cluster slots and `{shard}` in its name: one for each shard of a target in cluster mode
+    #[arg(long, value_name = "N", conflicts_with = "slots", value_parser = clap::value_parser!(u16).range(1..=500), help_heading = "Redis")]
+    pub(crate) shards: Option<u16>,
+
     /// Leave out functions, AUX fields, or keys and data of modules
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',', help_heading = "Redis")]
     pub(crate) redis_drop: Vec<DropArg>,
 
     /// The RDB version that the file states, such as 9 for Redis 5, 11 for 7.2, 80 for Valkey 9; content that needs more ends the run.
-    /// Default: the source's own
+    /// Default: the lowest that the content needs if it is smaller than 4 MiB, else the source's own
     #[arg(long, value_name = "N", help_heading = "Redis")]
     pub(crate) rdb_version: Option<u16>,
 
     /// Memory of one node of the target, for --for elasticache
     #[arg(long, value_name = "SIZE", help_heading = "Redis")]
     pub(crate) node_memory: Option<String>,
+
+    /// Region of the cluster, for --for elasticache: the bucket must be there. Default: the bucket's own
+    #[arg(long, value_name = "REGION", help_heading = "Redis")]
+    pub(crate) elasticache_region: Option<String>,
+
+    /// Let ElastiCache read the objects, by their ACL
+    #[arg(long, help_heading = "Redis")]
+    pub(crate) grant_elasticache: bool,
 }
 
 /// `--redis-drop`.
@@ -93,6 +107,9 @@ impl RedisArgs {
             (!self.redis_drop.is_empty(), "--redis-drop"),
             (self.rdb_version.is_some(), "--rdb-version"),
             (self.node_memory.is_some(), "--node-memory"),
+            (self.shards.is_some(), "--shards"),
+            (self.elasticache_region.is_some(), "--elasticache-region"),
+            (self.grant_elasticache, "--grant-elasticache"),
         ]
         .into_iter()
         .find_map(|(given, flag)| given.then_some(flag))
@@ -119,10 +136,18 @@ impl RedisArgs {
                 Ok::<_, Error>(Target { node_memory: node_memory.map(|bytes| bytes as u64) })
             })
             .transpose()?;
-        if target.is_none() && self.node_memory.is_some() {
-            return Err(
-                Error::usage("`--node-memory` belongs to `--for elasticache`").hint("give both, or neither")
-            );
+        let of_target = [
+            (self.node_memory.is_some(), "--node-memory"),
+            (self.elasticache_region.is_some(), "--elasticache-region"),
+            (self.grant_elasticache, "--grant-elasticache"),
+        ];
+        if let (None, Some((_, flag))) = (&target, of_target.into_iter().find(|(given, _)| *given)) {
+            return Err(Error::usage(format!("`{flag}` belongs to `--for elasticache`"))
+                .hint("give both, or neither"));
+        }
+        if text.is_some() && self.shards.is_some() {
+            return Err(Error::usage("`--shards` writes snapshots, and `--format` makes none of it")
+                .hint("leave out one of them; `--slots` goes with every form"));
         }
         if text.is_some() && (target.is_some() || self.rdb_version.is_some()) {
             return Err(Error::usage(
@@ -145,11 +170,38 @@ impl RedisArgs {
             drop_aux: dropped(DropArg::Aux),
             drop_modules: dropped(DropArg::Modules),
             version: self.rdb_version.map(version).transpose()?,
+            plain: Arc::default(),
             drop_twice: source.redis_scan,
             merge_memory: memory / 4,
             target,
             text,
         })
+    }
+
+    /// The databases that will be written under the numbers that they get, where that is known.
+    pub(crate) fn written(&self, from: &From) -> Result<Option<BTreeSet<u64>>> {
+        let kept = self.databases(from)?;
+        let renumber: BTreeMap<u64, u64> =
+            self.redis_map.iter().map(|text| renumber(text)).collect::<Result<_>>()?;
+        let written = kept.iter().map(|db| renumber.get(db).copied().unwrap_or(*db)).collect();
+        Ok((!kept.is_empty()).then_some(written))
+    }
+
+    /// Which databases are held against which afterwards; none for all. What keeps a part of the keys cannot be compared.
+    pub(crate) fn compared(&self, from: &From) -> Result<Vec<(u64, u64)>> {
+        let whole = Self { redis_db: Vec::new(), redis_map: Vec::new(), node_memory: None, ..self.clone() };
+        if let Some(flag) = whole.flag() {
+            return Err(Error::usage(format!("`{flag}` and `--verify compare` contradict each other"))
+                .hint("what is left out would be a difference"));
+        }
+        let kept = self.databases(from)?;
+        if kept.is_empty() && !self.redis_map.is_empty() {
+            return Err(Error::usage("`--verify compare` wants to know which databases are carried")
+                .hint("name them with --redis-db N"));
+        }
+        let renumber: BTreeMap<u64, u64> =
+            self.redis_map.iter().map(|text| renumber(text)).collect::<Result<_>>()?;
+        Ok(kept.iter().map(|db| (*db, renumber.get(db).copied().unwrap_or(*db))).collect())
     }
 
     /// `--redis-db`, else the database in the URL.
@@ -164,6 +216,34 @@ impl RedisArgs {
         }
         Ok(named)
     }
+}
+
+/// Slots of a cluster.
+const SLOTS: u32 = 1 << 14;
+
+/// The slots of one of `of` shards, counted from 0: ranges as even as they can be.
+fn share(nth: u16, of: u16) -> RangeInclusive<u16> {
+    let start = |nth: u16| SLOTS * u32::from(nth) / u32::from(of);
+    let slot = |slot: u32| u16::try_from(slot).unwrap_or(u16::MAX);
+    slot(start(nth))..=slot(start(nth + 1) - 1)
+}
+
+/// The step that makes each shard's file of the whole stream: everything that was asked for, and the shard's slots alone.
+pub(crate) fn shares(wanted: &Options, shards: u16) -> Vec<Steps> {
+    let step = |nth| -> Steps {
+        let options = Options {
+            slots: vec![share(nth, shards)],
+            merge_memory: wanted.merge_memory / usize::from(shards),
+            ..wanted.clone()
+        };
+        Arc::new(move |_| Ok(vec![Box::new(RdbStep::new(options.clone())) as Box<dyn Transform>]))
+    };
+    (0..shards).map(step).collect()
+}
+
+/// Nothing is asked of the stream but that it is whole.
+pub(crate) fn unfiltered() -> Options {
+    Options { now: now(), ..Options::default() }
 }
 
 /// What `inspect` wants of a snapshot: a look, and the database of the URL if it names one.
@@ -206,7 +286,7 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn renumber(text: &str) -> Result<(u64, u64)> {
+pub(crate) fn renumber(text: &str) -> Result<(u64, u64)> {
     text.split_once('=')
         .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)))
         .ok_or_else(|| {
@@ -216,18 +296,8 @@ fn renumber(text: &str) -> Result<(u64, u64)> {
 }
 
 fn data_type(name: &str) -> Result<DataType> {
-    const TYPES: [DataType; 8] = [
-        DataType::String,
-        DataType::List,
-        DataType::Set,
-        DataType::SortedSet,
-        DataType::Hash,
-        DataType::Stream,
-        DataType::Array,
-        DataType::Module,
-    ];
-    TYPES.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-        let known = TYPES.map(DataType::name).join(", ");
+    DataType::from_name(name).ok_or_else(|| {
+        let known = DataType::ALL.map(DataType::name).join(", ");
         Error::usage(format!("`{name}` is no type of a value")).hint(format!("known: {known}"))
     })
 }
@@ -278,6 +348,17 @@ fn version(number: u16) -> Result<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_cover_every_slot_once() {
+        for of in [1, 2, 3, 5, 7, 16, 90, 500] {
+            let ranges: Vec<_> = (0..of).map(|nth| share(nth, of)).collect();
+            let all: Vec<u16> = ranges.iter().cloned().flatten().collect();
+            assert_eq!(all, (0..1 << 14).collect::<Vec<u16>>(), "{of}");
+            let sizes = ranges.iter().map(ExactSizeIterator::len);
+            assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
+        }
+    }
 
     #[test]
     fn words_are_read_or_refused_with_a_way_out() {

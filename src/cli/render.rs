@@ -92,7 +92,16 @@ pub(crate) fn report(report: &Report) {
     for finding in report.parts.iter().flat_map(|part| &part.transforms).flat_map(|t| &t.findings) {
         say(&self::finding(finding));
     }
-    for delivery in &report.deliveries {
+    for (at, delivery) in report.deliveries.iter().enumerate() {
+        let shares = report.parts.iter().filter_map(|part| part.stored.get(at)?.as_ref());
+        let own =
+            || shares.clone().filter(|stored| stored.share.is_some()).flat_map(|stored| &stored.transforms);
+        for line in changes(own()) {
+            say(&format!("{}: {line}", delivery.endpoint));
+        }
+        for finding in own().flat_map(|transform| &transform.findings) {
+            say(&format!("{}: {}", delivery.endpoint, self::finding(finding)));
+        }
         match &delivery.outcome {
             Ok(manifest) => {
                 let stored: u64 = manifest.parts.iter().map(|part| part.stored.bytes).sum();

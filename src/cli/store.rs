@@ -20,8 +20,8 @@ fn address(typed: &str) -> Result<S3Url> {
 }
 
 /// Probes what a store can and an account may.
-pub(crate) async fn check(args: CheckArgs, cx: &Context) -> Result<()> {
-    let url = address(&args.endpoint)?;
+pub(crate) async fn check(args: &CheckArgs, endpoint: &str, cx: &Context) -> Result<()> {
+    let url = address(endpoint)?;
     let bucket = Bucket::connect(&url).await?;
     let names = Names::new(Timestamp::now(), None, None);
     let rows = check::check(&bucket, names.id(), cx).await;
@@ -30,16 +30,22 @@ pub(crate) async fn check(args: CheckArgs, cx: &Context) -> Result<()> {
         State::No => "no",
         State::Needed => "missing",
     };
+    let policy = check::policy(bucket.url(), &rows);
     if args.output.json {
         let rows: Vec<_> = rows
             .iter()
             .map(|row| json!({ "what": row.what, "state": word(row.state), "note": row.note }))
             .collect();
-        let document = json!({ "type": "checked", "endpoint": bucket.url().to_string(), "rows": rows });
+        let document = json!({
+            "type": "checked", "endpoint": bucket.url().to_string(), "rows": rows, "missing_policy": policy,
+        });
         render::print(&format!("{document}\n"))?;
     } else if args.output.talks() {
         for row in &rows {
             render::say(&format!("{:8} {:28} {}", word(row.state), row.what, row.note));
+        }
+        if let Some(policy) = &policy {
+            render::say(&format!("policy that gives what is missing: {policy}"));
         }
     }
     match rows.iter().find(|row| row.state == State::Needed) {

@@ -47,8 +47,10 @@ fn mysql_round_trip(server: &MySqlServer) -> TestResult {
     let before = fingerprint::mysql(server, "shop", &MySqlView::default())?;
     let tool = Tool::mysql(server);
     let url = server.url(server.admin(), "shop")?;
-    for archive in ["shop.sql.zst", "shop.sql.gz", "shop.sql"] {
-        tool.expect(0, &url, &["copy", "env:DB", archive]);
+    for (archive, engine) in
+        [("client.sql.zst", "client"), ("shop.sql.zst", "native"), ("shop.sql.gz", "auto")]
+    {
+        tool.expect(0, &url, &["copy", "env:DB", archive, "--engine", engine]);
         tool.expect(0, "", &["verify", archive]);
         server.sql("DROP DATABASE IF EXISTS back; CREATE DATABASE back CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")?;
         server.load("back", tool.unpacked(archive))?;
@@ -68,14 +70,18 @@ fn nasty(server: &MySqlServer) -> TestResult {
     sample::load_nasty(server, "nasty", WIDE)?;
     let tool = Tool::mysql(server);
     // As it is, and with every statement looked into and its definer changed.
-    for (archive, more) in [("n.sql.zst", &[][..]), ("n.sql.gz", &["--definer", "set=root@localhost"])] {
+    for (archive, more) in [
+        ("n.sql", &["--engine", "client"][..]),
+        ("n.sql.zst", &["--engine", "native"]),
+        ("n.sql.gz", &["--definer", "set=root@localhost"]),
+    ] {
         let mut args = vec!["copy", "env:DB", archive];
         args.extend(more);
         tool.expect(0, &server.url(server.admin(), "nasty")?, &args);
         tool.expect(0, "", &["verify", archive]);
         server.sql("DROP DATABASE IF EXISTS back; CREATE DATABASE back CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")?;
         server.load("back", tool.unpacked(archive))?;
-        let view = MySqlView { without_definers: !more.is_empty(), ..MySqlView::default() };
+        let view = MySqlView { without_definers: more.contains(&"--definer"), ..MySqlView::default() };
         fingerprint::mysql(server, "nasty", &view)?.assert_same(&fingerprint::mysql(server, "back", &view)?);
     }
     Ok(())

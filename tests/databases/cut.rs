@@ -36,7 +36,7 @@ pub(crate) fn trials(trials: Trials) -> Trials {
 /// Starts a copy, strikes, and says how it ended.
 fn struck(tool: &Tool, url: &str, strike: impl FnOnce(&std::process::Child)) -> (Option<i32>, String) {
     let mut child = tool
-        .command(url, &["copy", "env:DB", "x.sql"])
+        .command(url, &["copy", "env:DB", "x.sql", "--engine", "client"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -9,6 +9,7 @@
 mod archival;
 mod carry;
 mod cut;
+mod native;
 mod refused;
 mod secrets;
 mod tool;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     let trials = carry::trials(Trials::new());
     let trials = archival::trials(trials);
     let trials = cut::trials(trials);
+    let trials = native::trials(trials);
     let trials = refused::trials(trials);
     secrets::trials(trials).run()
 }

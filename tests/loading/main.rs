@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod check;
 mod compare;
+#[path = "../redis/content.rs"]
+mod content;
 mod mysql;
 mod postgres;
+mod redis;
 mod run;
 #[path = "../databases/tool.rs"]
 #[allow(dead_code, reason = "shared with the tests of archives, which use more of it")]
@@ -17,5 +21,7 @@ use test_servers::Trials;
 fn main() -> ExitCode {
     let trials = compare::trials(Trials::new());
     let trials = mysql::trials(trials);
-    postgres::trials(trials).run()
+    let trials = postgres::trials(trials);
+    let trials = redis::trials(trials);
+    check::trials(trials).run()
 }

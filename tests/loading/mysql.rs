@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use test_servers::{Flavour, MySqlOptions, MySqlServer, Needs, TestResult, Trials, sample};
 
 use crate::compare::{assert_equal, compare};
+use crate::redis::{kills, moments};
 use crate::run::{copy, expect};
 use crate::tool::Tool;
 
@@ -24,6 +25,12 @@ pub(crate) fn trials(trials: Trials) -> Trials {
         .with("mysql_divides_what_is_too_long", &[Needs::MariaDb], too_long)
         .with("mysql_connections_that_break_are_made_again", &[Needs::MariaDb], cut_connections)
         .with("mysql_killed_at_any_moment", &[Needs::MariaDb], killed)
+        .with("mariadb_killed_and_resumed", &[Needs::MariaDb], || {
+            resumed(&test_servers::mariadb()?, test_servers::mariadb()?)
+        })
+        .with("mysql_killed_and_resumed", &[Needs::MySql], || {
+            resumed(&test_servers::mysql()?, test_servers::mysql()?)
+        })
 }
 
 const CREATE: &str = "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
@@ -247,14 +254,9 @@ fn killed() -> TestResult {
     let begun = Instant::now();
     expect(0, &copy(&tool, "bulk.sql.zst", "", &right, &[], b""));
     let whole = begun.elapsed();
-    // A fixed sequence that covers the run and a little more.
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut failed = 0;
-    for _ in 0..8 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let wait = whole.mul_f64((random % 1000) as f64 / 900.0);
+    for share in moments(kills(8)) {
+        let wait = whole.mul_f64(share);
         let mut command = tool.command("", &["copy", "bulk.sql.zst", "env:OTHER", "--overwrite"]);
         let child = command.env("OTHER", &right).stderr(Stdio::piped()).spawn()?;
         std::thread::sleep(wait.max(Duration::from_millis(5)));
@@ -279,5 +281,63 @@ fn killed() -> TestResult {
     assert!(failed > 0, "no kill hit a load");
     expect(0, &copy(&tool, "bulk.sql.zst", "", &right, &["--overwrite"], b""));
     assert_equal(&tool, &left, &right);
+    Ok(())
+}
+
+/// The target is killed at any moment, the load with it as often as not, and a second run goes on.
+fn resumed(source: &MySqlServer, mut target: MySqlServer) -> TestResult {
+    sample::load_bulk(source, "bulk", 10 << 20, 1)?;
+    sample::load_shop(source, "shop")?;
+    let tool = Tool::mysql(source);
+    for db in ["bulk", "shop"] {
+        tool.expect(0, &source.url(source.admin(), db)?, &["copy", "env:DB", &format!("{db}.sql.zst")]);
+    }
+    target.sql(format!("CREATE DATABASE back {CREATE}"))?;
+    let right = target.url(target.admin(), "back")?;
+    let mut gone_on = 0;
+    for (at, share) in moments(kills(4)).enumerate() {
+        let db = if at % 4 == 3 { "shop" } else { "bulk" };
+        let archive = format!("{db}.sql.zst");
+        let left = source.url(source.admin(), db)?;
+        target.sql(format!("DROP DATABASE back; CREATE DATABASE back {CREATE}"))?;
+        let begun = Instant::now();
+        expect(0, &copy(&tool, &archive, "", &right, &[], b""));
+        let whole = begun.elapsed();
+        target.sql(format!("DROP DATABASE back; CREATE DATABASE back {CREATE}"))?;
+        let mut command = tool.command("", &["copy", &archive, "env:OTHER"]);
+        let mut child = command.env("OTHER", &right).stderr(Stdio::piped()).spawn()?;
+        std::thread::sleep(whole.mul_f64(share).max(Duration::from_millis(5)));
+        target.kill9();
+        if at % 2 == 0 {
+            child.kill()?;
+        }
+        target.restart()?;
+        let output = child.wait_with_output()?;
+        if output.status.code() != Some(0) {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(matches!(output.status.code(), None | Some(75)), "{said}");
+            gone_on += 1;
+            // The first time to go on is interrupted as well.
+            let mut command = tool.command("", &["copy", &archive, "env:OTHER", "--resume"]);
+            let mut child = command.env("OTHER", &right).stderr(Stdio::piped()).spawn()?;
+            std::thread::sleep(whole.mul_f64(share / 2.0));
+            child.kill()?;
+            child.wait()?;
+            // Another dump is not taken for the same, if there is something to hold it against.
+            let other = if db == "shop" { "bulk.sql.zst" } else { "shop.sql.zst" };
+            let marked = target.query("back", "SHOW TABLES LIKE 'dbferry_load'")?.len() == 1;
+            let journal = marked && target.query("back", "SELECT count(*) FROM dbferry_load")?[0][0] != "0";
+            if journal {
+                let said = expect(2, &copy(&tool, other, "", &right, &["--resume"], b""));
+                assert!(said.contains("not the dump"), "{said}");
+            }
+            // The first time may have come to its end.
+            let whole = !marked && !target.query("back", "SHOW TABLES")?.is_empty();
+            let how = if whole { "--overwrite" } else { "--resume" };
+            expect(0, &copy(&tool, &archive, "", &right, &[how], b""));
+        }
+        assert_equal(&tool, &left, &right);
+    }
+    assert!(gone_on > 0, "no kill hit a load");
     Ok(())
 }

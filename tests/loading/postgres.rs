@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use test_servers::{Needs, PostgresServer, TestResult, Trials, sample};
 
 use crate::compare::{assert_equal, compare};
+use crate::redis::{kills, moments};
 use crate::run::{copy, expect};
 use crate::tool::Tool;
 
@@ -217,14 +218,9 @@ fn killed() -> TestResult {
     let begun = Instant::now();
     expect(0, &copy(&tool, "bulk.sql.zst", "", &right, &[], b""));
     let whole = begun.elapsed();
-    // A fixed sequence that covers the run and a little more.
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let mut ended = [0; 2];
-    for _ in 0..10 {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let wait = whole.mul_f64((random % 1000) as f64 / 900.0);
+    for share in moments(kills(10)) {
+        let wait = whole.mul_f64(share);
         let mut command = tool.command("", &["copy", "bulk.sql.zst", "env:OTHER", "--overwrite"]);
         let child = command.env("OTHER", &right).stderr(Stdio::piped()).spawn()?;
         std::thread::sleep(wait.max(Duration::from_millis(5)));
@@ -249,6 +245,29 @@ fn killed() -> TestResult {
     }
     assert!(ended[1] > 0, "no kill hit a load: {ended:?}");
     expect(0, &copy(&tool, "bulk.sql.zst", "", &right, &["--overwrite"], b""));
+    assert_equal(&tool, &left, &right);
+    // Into an empty database: nothing of a load that was killed is there, and to go on is to begin.
+    target.sql("postgres", "DROP DATABASE back WITH (FORCE)")?;
+    sample::create_database(&target, "back")?;
+    let mut child = tool
+        .command("", &["copy", "bulk.sql.zst", "env:OTHER"])
+        .env("OTHER", &right)
+        .stderr(Stdio::null())
+        .spawn()?;
+    std::thread::sleep(whole.mul_f64(0.4));
+    child.kill()?;
+    child.wait()?;
+    let mut tries = 0;
+    let said = loop {
+        // The server may still be at it.
+        let output = copy(&tool, "bulk.sql.zst", "", &right, &["--resume", "-v"], b"");
+        tries += 1;
+        if output.status.code() == Some(0) || tries > 50 {
+            break expect(0, &output);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(said.contains("one transaction"), "{said}");
     assert_equal(&tool, &left, &right);
     Ok(())
 }

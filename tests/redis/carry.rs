@@ -9,7 +9,7 @@ use test_servers::{Needs, RedisFlavour, RedisOptions, RedisServer, TestResult, T
 use crate::content;
 use crate::tool::Tool;
 
-const FLAVOURS: [(RedisFlavour, Needs, &str); 3] = [
+pub(crate) const FLAVOURS: [(RedisFlavour, Needs, &str); 3] = [
     (RedisFlavour::Redis7, Needs::Redis, "redis_7"),
     (RedisFlavour::Redis8, Needs::RedisUnstable, "redis_8"),
     (RedisFlavour::Valkey9, Needs::Valkey, "valkey_9"),
@@ -27,17 +27,23 @@ pub(crate) fn trials(mut trials: Trials) -> Trials {
     }
     trials
         .with("newer_servers_feed_older_ones", &[Needs::Redis, Needs::RedisUnstable, Needs::Valkey], older)
+        .with("redis_6_arrives_by_every_way", &[Needs::Redis6], || every_way(RedisFlavour::Redis6))
+        .with("redis_6_under_writes_is_what_its_own_client_would_save", &[Needs::Redis6], || {
+            under_writes(RedisFlavour::Redis6)
+        })
         .with("sentinel_gives_a_replica", &[Needs::Redis], sentinel)
 }
 
 /// A fresh server of the same kind on a snapshot.
-fn loaded(flavour: RedisFlavour, tool: &Tool, name: &str) -> RedisServer {
+pub(crate) fn loaded(flavour: RedisFlavour, tool: &Tool, name: &str) -> RedisServer {
     let options = RedisOptions { load: Some(tool.join(name)), ..RedisOptions::new(flavour) };
     RedisServer::start(&options).unwrap()
 }
 
 fn every_way(flavour: RedisFlavour) -> TestResult {
-    let server = test_servers::redis(flavour)?;
+    // The default since Redis 7.
+    let extra = vec!["repl-diskless-sync yes".to_owned()];
+    let server = RedisServer::start(&RedisOptions { extra, ..RedisOptions::new(flavour) })?;
     content::load(&server, 300);
     let before = content::all(&server);
     assert!(before.len() == 3 && before[&0].len() > 600);

@@ -82,7 +82,15 @@ pub(crate) fn of(server: &RedisServer, db: u32) -> BTreeMap<String, String> {
                 value = flat(redis.call('XRANGE', key, '-', '+')) .. table.concat(known, ',') .. table.concat(groups, ',')
             end
             local at = redis.call('PTTL', key)
-            if at > 0 then at = redis.call('PEXPIRETIME', key) end
+            if at > 0 then
+                local exact = redis.pcall('PEXPIRETIME', key)
+                if type(exact) == 'number' then at = exact
+                else
+                    -- Before Redis 7 there is only the time that is left.
+                    local now = redis.call('TIME')
+                    at = math.floor((now[1] * 1000 + now[2] / 1000 + at) / 1000000 + 0.5) * 1000000
+                end
+            end
             out[#out + 1] = hex(key) .. ' ' .. kind .. ' ' .. at .. ' ' .. redis.sha1hex(value)
         end
         return out";

@@ -7,6 +7,7 @@ mod content;
 mod cut;
 mod forms;
 mod refused;
+mod seed;
 mod tool;
 
 use std::process::ExitCode;
@@ -17,5 +18,6 @@ fn main() -> ExitCode {
     let trials = carry::trials(Trials::new());
     let trials = cut::trials(trials);
     let trials = forms::trials(trials);
+    let trials = seed::trials(trials);
     refused::trials(trials).run()
 }

@@ -5,11 +5,11 @@ use test_servers::{Needs, RedisFlavour, RedisOptions, RedisServer, TestResult, T
 use crate::tool::Tool;
 
 pub(crate) fn trials(trials: Trials) -> Trials {
-    trials.with("redis_refusals_are_named", &[Needs::Redis], || refusals(RedisFlavour::Redis7)).with(
-        "valkey_refusals_are_named",
-        &[Needs::Valkey],
-        || refusals(RedisFlavour::Valkey9),
-    )
+    trials
+        .with("redis_refusals_are_named", &[Needs::Redis], || refusals(RedisFlavour::Redis7))
+        .with("valkey_refusals_are_named", &[Needs::Valkey], || refusals(RedisFlavour::Valkey9))
+        .with("a_server_that_is_loading_is_told_to_be", &[Needs::Redis], loading)
+        .with("a_server_that_cannot_write_its_disk_is_read_without_it", &[Needs::Redis], misconf)
 }
 
 fn refuse(tool: &Tool, code: i32, url: &str, words: &[&str]) {
@@ -60,10 +60,76 @@ fn refusals(flavour: RedisFlavour) -> TestResult {
     })?;
     refuse(&tool, 3, &renamed.url(), &["unknown command", "--redis-scan"]);
 
+    // One of the two is enough: who renamed PSYNC may have left SYNC.
+    let half = RedisServer::start(&RedisOptions {
+        extra: vec!["rename-command PSYNC \"\"".to_owned()],
+        ..RedisOptions::new(flavour)
+    })?;
+    half.ask(&["SET", "k", "v"])?;
+    tool.expect(0, &half.url(), &["copy", "env:DB", "half.rdb"]);
+    tool.expect(0, "", &["verify", "half.rdb"]);
+    std::fs::remove_file(tool.join("half.rdb"))?;
+    std::fs::remove_file(tool.join("half.rdb.manifest.json"))?;
+
     let lost = RedisServer::start(&RedisOptions {
         extra: vec!["replicaof 127.0.0.1 1".to_owned()],
         ..RedisOptions::new(flavour)
     })?;
     refuse(&tool, 75, &lost.url(), &["lost its primary"]);
+    Ok(())
+}
+
+/// Every key takes the server a millisecond to load.
+fn loading() -> TestResult {
+    let server = test_servers::redis(RedisFlavour::Redis7)?;
+    server.ask(&["DEBUG", "POPULATE", "20000", "key", "300"])?;
+    server.ask(&[
+        "CONFIG",
+        "SET",
+        "key-load-delay",
+        "1000",
+        "loading-process-events-interval-bytes",
+        "2048",
+    ])?;
+    let mut reload = server.cli(&["DEBUG", "RELOAD"]).stdout(std::process::Stdio::null()).spawn()?;
+    for _ in 0..200 {
+        let answer = server.cli(&["PING"]).output()?.stdout;
+        if String::from_utf8_lossy(&answer).contains("LOADING") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    refuse(&Tool::new(), 75, &server.url(), &["LOADING", "again"]);
+    reload.kill()?;
+    reload.wait()?;
+    Ok(())
+}
+
+/// Its directory is gone, so its last snapshot failed, and it says MISCONF to whoever asks.
+fn misconf() -> TestResult {
+    let server = RedisServer::start(&RedisOptions {
+        extra: vec!["save 3600 1000000".to_owned(), "repl-diskless-sync no".to_owned()],
+        ..RedisOptions::new(RedisFlavour::Redis7)
+    })?;
+    server.ask(&["SET", "k", "v"])?;
+    let data = server.data_dir();
+    std::fs::remove_dir_all(&data)?;
+    server.cli(&["BGSAVE"]).output()?;
+    for _ in 0..100 {
+        let answer = server.cli(&["PING"]).output()?.stdout;
+        if String::from_utf8_lossy(&answer).contains("MISCONF") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let tool = Tool::new();
+    // It is set to write its snapshots to disk, and cannot: the run ends with the reason, and nothing is there.
+    refuse(&tool, 75, &server.url(), &["could not write its last snapshot", "disk"]);
+    // Without a disk it works.
+    server.cli(&["CONFIG", "SET", "repl-diskless-sync", "yes"]).output()?;
+    tool.expect(0, &server.url(), &["copy", "env:DB", "auto.rdb"]);
+    tool.expect(0, "", &["verify", "auto.rdb"]);
+    let sync = tool.manifest("auto.rdb")["source"]["facts"]["sync"].as_str().unwrap_or_default().to_owned();
+    assert!(sync.starts_with("diskless") && sync.contains("last snapshot"), "{sync}");
     Ok(())
 }

@@ -4,11 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-pub(crate) struct Tool(tempfile::TempDir);
+use test_servers::s3::{ACCESS_KEY, SECRET_KEY};
+
+/// A folder of the test's own, and the keys of a store.
+pub(crate) struct Tool(tempfile::TempDir, [String; 2]);
 
 impl Tool {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::with_keys(ACCESS_KEY, SECRET_KEY)
+    }
+
+    pub(crate) fn with_keys(id: &str, secret: &str) -> Self {
+        Self(tempfile::tempdir().unwrap(), [id.to_owned(), secret.to_owned()])
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -35,6 +42,9 @@ impl Tool {
             .current_dir(self.path())
             .env_clear()
             .env("PATH", std::env::var("PATH").unwrap_or_default())
+            .env("AWS_ACCESS_KEY_ID", &self.1[0])
+            .env("AWS_SECRET_ACCESS_KEY", &self.1[1])
+            .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("DB", url)
             .stdin(Stdio::null());
         command

@@ -5,7 +5,9 @@
 mod archives;
 mod faults;
 mod real;
+mod stream;
 mod tool;
+mod ways;
 
 use std::process::ExitCode;
 
@@ -14,5 +16,5 @@ use test_servers::Trials;
 fn main() -> ExitCode {
     let trials = faults::trials(Trials::new());
     let trials = archives::trials(trials);
-    real::trials(trials).run()
+    stream::trials(ways::trials(real::trials(trials))).run()
 }

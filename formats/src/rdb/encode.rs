@@ -31,6 +31,15 @@ impl Encoder {
         }
     }
 
+    /// States another version in the header, as long as nothing was taken; answers whether it did. Both have a checksum or neither has.
+    pub fn restate(&mut self, version: Version) -> bool {
+        if self.taken > 0 || version.has_checksum() != self.has_checksum {
+            return false;
+        }
+        self.out[..Version::LEN].copy_from_slice(&version.magic());
+        true
+    }
+
     /// Bytes waiting to be taken.
     pub fn pending(&self) -> usize {
         self.out.len()

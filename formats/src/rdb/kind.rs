@@ -94,6 +94,33 @@ impl Version {
         }
     }
 
+    /// What snapshots and `DUMP` of a server state, by its family, major and minor version; `None` before Redis 2.6.
+    pub fn written_by(valkey: bool, major: u32, minor: u32) -> Option<Self> {
+        let at = (major, minor);
+        if valkey {
+            return Some(if at >= (9, 2) {
+                Self::valkey(81)
+            } else if at >= (9, 0) {
+                Self::valkey(80)
+            } else {
+                Self::redis(11)
+            });
+        }
+        let since: &[((u32, u32), u16)] = &[
+            ((8, 10), 15),
+            ((8, 8), 14),
+            ((8, 6), 13),
+            ((7, 4), 12),
+            ((7, 2), 11),
+            ((7, 0), 10),
+            ((5, 0), 9),
+            ((4, 0), 8),
+            ((3, 2), 7),
+            ((2, 6), 6),
+        ];
+        since.iter().find(|(least, _)| at >= *least).map(|(_, number)| Self::redis(*number))
+    }
+
     /// True when the file ends in eight bytes of CRC64.
     pub fn has_checksum(self) -> bool {
         self.number >= 5
@@ -128,6 +155,23 @@ pub enum DataType {
 }
 
 impl DataType {
+    /// Every type, in the order of their declaration: `DataType::ALL[kind as usize] == kind`.
+    pub const ALL: [Self; 8] = [
+        Self::String,
+        Self::List,
+        Self::Set,
+        Self::SortedSet,
+        Self::Hash,
+        Self::Stream,
+        Self::Array,
+        Self::Module,
+    ];
+
+    /// The type of this [`DataType::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The name that the `TYPE` command answers; `module` stands for any module's type.
     pub fn name(self) -> &'static str {
         match self {
@@ -295,6 +339,18 @@ impl Kind {
             Shape::Array => DataType::Array,
             Shape::Module => DataType::Module,
         }
+    }
+
+    /// True for hashes whose fields may have an expiry of their own.
+    pub fn fields_expire(self) -> bool {
+        matches!(
+            self.shape,
+            Shape::HashTtlPre
+                | Shape::HashListpackTtlPre
+                | Shape::HashTtl
+                | Shape::HashListpackTtl
+                | Shape::ValkeyHash2
+        )
     }
 
     /// The encoding, for reports: `listpack`, `quicklist` and so on.
@@ -493,6 +549,15 @@ mod tests {
             assert!(Kind::of(Version::redis(15), byte).is_err(), "{byte}");
             assert!(Kind::of(Version::valkey(81), byte).is_err(), "{byte}");
         }
+    }
+
+    #[test]
+    fn types_are_found_by_name_and_by_place() {
+        for (at, kind) in DataType::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, at);
+            assert_eq!(DataType::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(DataType::from_name("sortedset"), None);
     }
 
     #[test]

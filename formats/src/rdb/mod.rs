@@ -11,6 +11,8 @@
 //! | [`Encoder`] | records out again, with a fresh CRC64 |
 //! | [`Needs`] | the lowest version whose loaders know everything that was kept |
 //! | [`Decoder`] | a value's bytes in, its elements out, in constant memory |
+//! | [`commands`] | commands that make a value again |
+//! | [`decimal`] | numbers as text |
 //! | [`dump`] | payloads of `DUMP` and `RESTORE`, which are values with a footer |
 //! | [`key_slot`], [`Glob`] | a key's cluster slot; patterns as `KEYS` takes them |
 
@@ -23,9 +25,11 @@
     )
 )]
 
+pub mod commands;
 #[cfg(test)]
 mod corpus;
 mod crc64;
+pub mod decimal;
 pub mod dump;
 mod encode;
 mod error;
@@ -47,7 +51,7 @@ pub use encode::{Encoder, Splice};
 pub use error::{Error, Problem, Result};
 pub use glob::Glob;
 pub use kind::{DataType, Dialect, Feature, Kind, Needs, Version};
-pub use parse::{Checksum, Chunk, Event, Key, Parser, Record};
+pub use parse::{Checksum, Chunk, Event, HEAD_LIMIT, Key, Parser, Record};
 pub use slot::key_slot;
 pub use token::{RawStr, module_name};
 pub use value::{Decoder, Item, Role};

@@ -12,8 +12,9 @@ use super::skip::{Skip, TemplateSizes, Walker};
 use super::token::{Cursor, Read, Stop, quick_len, quick_string};
 
 /// Default bound on a record's head. A head is a key's name and attributes, an AUX field, a function library or a
-/// hash template: 64 MiB is far beyond any that was meant.
-const HEAD_LIMIT: usize = 64 << 20;
+/// hash template: 4 MiB is far beyond any that was meant. Everybody who parses has the same bound unless they ask for another, so
+/// what one stage takes no other refuses.
+pub const HEAD_LIMIT: usize = 4 << 20;
 
 /// More hash templates than this in one file are refused: their sizes are kept, and nobody has two million layouts.
 const MAX_TEMPLATES: usize = 1 << 21;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -32,35 +32,54 @@ pub trait Fixture: Send + Sync {
     async fn litter(&self) -> Vec<String>;
 }
 
+/// A case of the suite; it panics where a promise is broken.
+pub type Case = for<'a> fn(&'a dyn Fixture) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// The cases of `stream`, `parts` and `replace` by name, for who cannot have a test of its own for each: a real store takes seconds to start.
+pub fn cases(group: &str) -> Vec<(&'static str, Case)> {
+    match group {
+        "stream" => crate::conformance!(@stream @list),
+        "parts" => crate::conformance!(@parts @list),
+        "replace" => crate::conformance!(@replace @list),
+        _ => panic!("there is no group `{group}`"),
+    }
+}
+
 /// Writes the tests: see [`conformance`](self).
 #[macro_export]
 macro_rules! conformance {
-    (stream, $make:expr) => {
-        $crate::conformance!(@ $make;
+    (@stream $($then:tt)+) => {
+        $crate::conformance! { $($then)+;
             a_published_stream_holds_exactly_what_was_written, an_empty_stream_is_an_archive,
             many_small_writes_equal_one_large, a_large_stream_arrives, nothing_is_left_when_dropped_at_any_step,
             nothing_is_left_when_abandoned_at_any_step, an_aborted_part_is_gone, a_wrong_length_is_refused,
             a_wrong_digest_is_refused_by_whoever_read_it_back, only_what_was_committed_is_published,
-            a_run_publishes_once, cancelled_calls_leave_nothing);
+            a_run_publishes_once, cancelled_calls_leave_nothing }
     };
-    (parts, $make:expr) => {
-        $crate::conformance!(@ $make;
+    (@parts $($then:tt)+) => {
+        $crate::conformance! { $($then)+;
             nested_parts_arrive_concurrently, awkward_names_are_kept, paths_out_of_the_archive_are_refused,
-            many_parts_are_dropped_together);
+            many_parts_are_dropped_together }
     };
-    (replace, $make:expr) => {
-        $crate::conformance!(@ $make;
+    (@replace $($then:tt)+) => {
+        $crate::conformance! { $($then)+;
             an_existing_archive_is_refused_and_intact, overwriting_replaces_the_whole,
             overwriting_changes_nothing_before_publish, of_two_racing_runs_one_wins,
-            racing_overwrites_leave_one_whole_archive);
+            racing_overwrites_leave_one_whole_archive }
     };
-    (@ $make:expr; $($case:ident),+) => {
+    (@tests [$make:expr]; $($case:ident),+) => {
         $(#[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
             let fixture = $make;
             $crate::testing::conformance::$case(&fixture).await;
         })+
     };
+    (@list; $($case:ident),+) => {
+        vec![$((stringify!($case), |fixture| Box::pin($crate::testing::conformance::$case(fixture)))),+]
+    };
+    (stream, $make:expr) => { $crate::conformance! { @stream @tests [$make] } };
+    (parts, $make:expr) => { $crate::conformance! { @parts @tests [$make] } };
+    (replace, $make:expr) => { $crate::conformance! { @replace @tests [$make] } };
 }
 
 /// Some MiB that look random, and differ by seed.

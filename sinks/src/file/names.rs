@@ -15,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use pipeline::manifest::{ENDING, IN_DIRECTORY};
+use pipeline::manifest::ENDING;
 use pipeline::{Error, Result};
 
 /// Names relative to the directory of the target.
@@ -79,28 +79,6 @@ pub(crate) enum Leftover {
     Replaced,
 }
 
-/// The path of a part below the root of an archive, checked: it must stay below it.
-pub(crate) fn part_path(path: &str) -> Result<PathBuf> {
-    let refuse = |why: &str| {
-        Err(Error::sink("a part's path cannot be used").with("path", format!("{path:?}")).with("why", why))
-    };
-    if path.contains('\0') {
-        return refuse("it holds a NUL");
-    }
-    for component in path.split('/') {
-        match component {
-            "" => return refuse("it is absolute, or has an empty component"),
-            "." | ".." => return refuse("it has a component `.` or `..`"),
-            _ if component.len() > 255 => return refuse("a component is longer than 255 bytes"),
-            _ => {}
-        }
-    }
-    if path == IN_DIRECTORY {
-        return refuse("it is the name of the manifest");
-    }
-    Ok(PathBuf::from(path))
-}
-
 /// A path for a person: no control characters, and no doubt about where it ends.
 #[allow(clippy::unnecessary_debug_formatting, reason = "a name with a newline must not look like two lines")]
 pub(crate) fn shown(path: &Path) -> String {
@@ -140,16 +118,5 @@ mod tests {
         for id in ["", "a.b", "a/b", "publish", "ü", "a b"] {
             assert!(Names::new(OsStr::new("a"), id).is_err(), "{id}");
         }
-    }
-
-    #[test]
-    fn part_paths_stay_below_the_root() {
-        for path in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a\0b", "manifest.json"] {
-            assert!(part_path(path).is_err(), "{path:?}");
-        }
-        for path in ["a", "a/b", "a b/ü\n", "...", "a/manifest.json", "\\", "a/..b"] {
-            assert!(part_path(path).is_ok(), "{path:?}");
-        }
-        assert!(part_path(&"x".repeat(256)).is_err());
     }
 }

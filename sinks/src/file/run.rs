@@ -9,9 +9,10 @@ use pipeline::manifest::IN_DIRECTORY;
 use pipeline::{Error, Manifest, Result};
 
 use super::failure::failed;
-use super::names::{Names, part_path};
+use super::names::Names;
 use super::staged::{Staged, Tree, create_file, create_tree};
 use super::sys::Dir;
+use crate::part_path;
 
 /// One run's staging.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Run {
             let (file, staged) = create_file(&self.dir, &self.names.staged, None)?;
             return Ok((Arc::clone(&self.dir), file, staged));
         };
-        let path = part_path(path)?;
+        let path = part_path(path)?.to_owned();
         let tree = if let Some(tree) = &state.tree {
             Arc::clone(tree)
         } else {

@@ -70,6 +70,31 @@ pub(super) fn split(statement: &[u8], mode: Mode) -> Option<Split> {
     Some(Split { create, indexes, foreign_keys })
 }
 
+/// The statement that gives a table's counter its value again, for a CREATE TABLE that gave it one: a server that dies may forget it.
+pub(super) fn counted(statement: &[u8], mode: Mode) -> Option<Vec<u8>> {
+    let mut cursor = Cursor::new(statement, mode);
+    cursor.accept("CREATE")?;
+    cursor.accept("TABLE")?;
+    let name = cursor.next().filter(Token::is_name)?;
+    let mut depth = 0_u32;
+    while let Some(token) = cursor.next() {
+        match token.kind {
+            Kind::Punct(b'(') => depth += 1,
+            Kind::Punct(b')') => depth = depth.saturating_sub(1),
+            _ if depth == 0 && token.is(statement, "AUTO_INCREMENT") => {
+                cursor.accept_byte(b'=');
+                let number = cursor.next()?.of(statement);
+                if !number.iter().all(u8::is_ascii_digit) {
+                    return None;
+                }
+                return Some([b"ALTER TABLE ", name.of(statement), b" AUTO_INCREMENT = ", number].concat());
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// The stretches between the commas of the list that has just been opened at `start`.
 fn clauses(cursor: &mut Cursor<'_>, start: usize) -> Option<Vec<(usize, usize)>> {
     let mut found = Vec::new();
@@ -159,6 +184,19 @@ mod tests {
         assert_eq!(
             foreign.unwrap(),
             "ALTER TABLE `a``b` ADD CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `p` (`id`) ON DELETE CASCADE"
+        );
+    }
+
+    #[test]
+    fn a_counter_is_found_behind_the_columns() {
+        let sql = b"CREATE TABLE `t` (`id` int AUTO_INCREMENT, `x` text COMMENT ') AUTO_INCREMENT=9') ENGINE=InnoDB AUTO_INCREMENT=128 COMMENT='AUTO_INCREMENT=7'";
+        assert_eq!(counted(sql, Mode::default()).unwrap(), b"ALTER TABLE `t` AUTO_INCREMENT = 128");
+        assert_eq!(
+            counted(
+                b"CREATE TABLE `t` (`id` int AUTO_INCREMENT) COMMENT='AUTO_INCREMENT=7'",
+                Mode::default()
+            ),
+            None
         );
     }
 

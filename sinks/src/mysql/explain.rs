@@ -14,6 +14,17 @@ pub(super) fn passes(error: &Cause) -> bool {
     }
 }
 
+/// What is made is there already: table or view, routine, trigger, event, index, foreign key.
+pub(super) fn is_there(error: &Cause) -> bool {
+    match error {
+        Cause::Server(server) => {
+            matches!(server.code, 1050 | 1304 | 1359 | 1537 | 1061 | 1826)
+                || (server.code == 1005 && server.message.contains("errno: 121"))
+        }
+        _ => false,
+    }
+}
+
 /// A statement that the server refused, or that the connection did not survive.
 pub(super) fn refused(error: Cause, what: &str) -> Error {
     let passes = passes(&error);

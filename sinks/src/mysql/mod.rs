@@ -1,8 +1,8 @@
 //! A MySQL or MariaDB database as a destination: a dump is executed, its rows over several connections.
 //!
 //! These servers commit every change of the schema by itself, so a load cannot be one transaction. Instead the database is marked as incomplete before the first
-//! statement, by a table that also remembers which units of rows are there, and `publish` removes the mark. A load that fails removes what it made; one
-//! that is killed leaves the mark, and nobody takes the database for whole.
+//! statement, by a table that also remembers which statements and units of rows are there, and `publish` removes the mark. A load that fails removes what it made; one
+//! that is killed, or whose target goes away, leaves the mark: nobody takes the database for whole, and a second run goes on behind what is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, Sink};
 use tokio::sync::Mutex;
 
-use crate::postgres::Occupied;
+use crate::Occupied;
 
 mod create;
 mod explain;
@@ -37,8 +37,17 @@ pub struct MysqlLoad {
 pub struct MysqlDestination {
     url: DatabaseUrl,
     options: MysqlLoad,
-    /// The target was touched, and is not whole yet. Locked while that is being decided.
-    begun: Arc<Mutex<bool>>,
+    /// Locked while it is being decided.
+    begun: Arc<Mutex<Begun>>,
+}
+
+/// What a load has done to the target.
+#[derive(Debug, Default)]
+struct Begun {
+    /// It was touched, and is not whole yet.
+    touched: bool,
+    /// It failed in passing: what is there is kept, to go on with.
+    keep: bool,
 }
 
 impl MysqlDestination {
@@ -82,20 +91,28 @@ impl Destination for MysqlDestination {
         let opened = tokio::spawn(async move {
             let mut conn = target::connect(&url).await?;
             // Somebody may have come between the look and the load.
-            target::check(&mut conn, &url, options.occupied).await?;
+            let resumes = target::check(&mut conn, &url, options.occupied).await?;
             if options.occupied == Occupied::Replace {
-                *begun = true;
+                begun.touched = true;
                 target::clear(&mut conn).await?;
                 // What clearing has set is not for loading.
                 conn = target::connect(&url).await?;
             }
-            target::mark(&mut conn, &cx).await?;
-            *begun = true;
+            if resumes {
+                cx.info("going on with the load that did not end");
+            } else {
+                target::mark(&mut conn, &cx).await?;
+            }
+            begun.touched = true;
+            // What an earlier load has brought is not thrown away for a mistake of this one.
+            begun.keep = resumes;
             let packet: Option<usize> = conn
                 .query_first("SELECT @@max_allowed_packet")
                 .await
                 .map_err(|error| explain::refused(error, "looking at it"))?;
-            Ok(script::Script::new(conn, url, &options, packet.unwrap_or(16 << 20), cx))
+            let packet = packet.unwrap_or(16 << 20);
+            let begun = tokio::sync::OwnedMutexGuard::mutex(&begun).clone();
+            Ok(script::Script::new(conn, url, &options, packet, resumes, begun, cx))
         });
         let script =
             opened.await.map_err(|panic| Error::bug("opening the target panicked").caused_by(panic))?;
@@ -116,14 +133,14 @@ impl Destination for MysqlDestination {
             };
             match result {
                 Ok(()) => {
-                    *self.begun.lock().await = false;
+                    *self.begun.lock().await = Begun::default();
                     return Ok(());
                 }
                 Err(error) => failed = Some(error),
             }
         }
         // Everything is loaded: to remove it now would help nobody.
-        *self.begun.lock().await = false;
+        *self.begun.lock().await = Begun::default();
         let error = failed.unwrap_or_else(|| Error::bug("nothing was tried"));
         Err(error
             .of_kind(Kind::Temporary)
@@ -135,7 +152,8 @@ impl Destination for MysqlDestination {
     }
 
     async fn abandon(&mut self) -> Result<()> {
-        if !std::mem::take(&mut *self.begun.lock().await) {
+        let begun = std::mem::take(&mut *self.begun.lock().await);
+        if !begun.touched {
             return Ok(());
         }
         let incomplete = |why: &str| {
@@ -143,8 +161,11 @@ impl Destination for MysqlDestination {
                 "{why}: the target is incomplete, and the table {} marks it",
                 target::JOURNAL
             ))
-            .hint("start over with `--overwrite`")
+            .hint("go on with `--resume`, from an archive, or start over with `--overwrite`")
         };
+        if begun.keep {
+            return Err(incomplete("what was loaded is kept"));
+        }
         if self.options.occupied == Occupied::Join {
             return Err(incomplete("it was loaded beside what was there, so nothing was removed"));
         }

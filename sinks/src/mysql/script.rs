@@ -10,10 +10,11 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Content, Context, Error, Proof, Receipt, Result, Sink};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::worker::{Session, Unit, Worker};
-use super::{MysqlLoad, create, explain};
+use super::worker::{Failure, Session, Unit, Worker};
+use super::{Begun, MysqlLoad, create, explain, target};
 
 /// Room that a statement's packet needs beside the statement.
 const PACKET: usize = 1024;
@@ -45,27 +46,33 @@ pub(super) struct Script {
     /// Indexes of the table whose rows are arriving, and foreign keys of all tables.
     indexes: Vec<Unit>,
     foreign_keys: Vec<Unit>,
+    /// What sets the counters of tables, for a server that has died meanwhile.
+    counters: Vec<Vec<u8>>,
+    /// A connection broke, and was made again.
+    broke: bool,
+    /// An earlier load is gone on with.
+    resumes: bool,
+    /// Every statement so far was there already.
+    behind: bool,
+    begun: Arc<Mutex<Begun>>,
 }
+
+/// Numbers of what is no part of a statement of rows, in the place of the part.
+const STATEMENT: u64 = 0xf_ffff;
+const INDEXES: u64 = 0xf_0000;
+const FOREIGN_KEYS: u64 = 0xf_8000;
 
 #[async_trait]
 impl Sink for Script {
     async fn write(&mut self, data: Bytes) -> Result<()> {
         self.input.extend_from_slice(&data);
-        self.work(false).await
+        let result = self.work(false).await;
+        self.noted(result).await
     }
 
     async fn commit(mut self: Box<Self>, content: &Content) -> Result<Receipt> {
-        self.work(true).await?;
-        if !self.data.is_empty() || !self.lexer.is_between() {
-            return Err(Error::sink("the dump ends inside a statement").with("offset", self.data_at));
-        }
-        self.table_ends().await?;
-        self.all_done().await?;
-        for unit in std::mem::take(&mut self.foreign_keys) {
-            // One at a time: each locks the tables of others as well.
-            self.dispatch(unit).await?;
-            self.all_done().await?;
-        }
+        let result = self.finish().await;
+        self.noted(result).await?;
         Ok(Receipt { bytes: content.bytes, proof: Proof::RowsAccepted { rows: self.rows } })
     }
 
@@ -76,7 +83,15 @@ impl Sink for Script {
 }
 
 impl Script {
-    pub(super) fn new(conn: Conn, url: DatabaseUrl, options: &MysqlLoad, packet: usize, cx: Context) -> Self {
+    pub(super) fn new(
+        conn: Conn,
+        url: DatabaseUrl,
+        options: &MysqlLoad,
+        packet: usize,
+        resumes: bool,
+        begun: Arc<Mutex<Begun>>,
+        cx: Context,
+    ) -> Self {
         Self {
             conn,
             url,
@@ -97,7 +112,44 @@ impl Script {
             on_the_way: 0,
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
+            counters: Vec::new(),
+            broke: false,
+            resumes,
+            behind: resumes,
+            begun,
         }
+    }
+
+    /// A target that fails in passing keeps what it has.
+    async fn noted(&self, result: Result<()>) -> Result<()> {
+        if let Err(error) = &result
+            && error.kind() == pipeline::Kind::Temporary
+        {
+            self.begun.lock().await.keep = true;
+        }
+        result
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.work(true).await?;
+        if !self.data.is_empty() || !self.lexer.is_between() {
+            return Err(Error::sink("the dump ends inside a statement").with("offset", self.data_at));
+        }
+        self.table_ends().await?;
+        self.all_done().await?;
+        if self.resumes || self.broke {
+            // A dump sets back at its end the mode under which its tables were made.
+            self.execute(b"SET SESSION sql_mode = ''", self.offset).await?;
+            for sql in std::mem::take(&mut self.counters) {
+                self.execute(&sql, self.offset).await?;
+            }
+        }
+        for unit in std::mem::take(&mut self.foreign_keys) {
+            // One at a time: each locks the tables of others as well.
+            self.dispatch(unit).await?;
+            self.all_done().await?;
+        }
+        Ok(())
     }
 
     async fn work(&mut self, last: bool) -> Result<()> {
@@ -167,31 +219,60 @@ impl Script {
             _ => {}
         }
         self.table_ends().await?;
+        if verb == Verb::Create {
+            self.counters.extend(create::counted(&text, mode));
+        }
         if verb == Verb::Create
             && let Some(split) = create::split(&text, mode)
         {
-            self.execute(&split.create, at).await?;
+            self.once(&split.create, at).await?;
             let session = self.session().await?;
             let table = word(2).to_owned();
-            let unit = |sql: Vec<u8>| Unit {
-                statement: self.statements,
-                part: 0,
+            let (statement, resumes) = (self.statements, self.resumes);
+            let unit = |part: u64, sql: Vec<u8>| Unit {
+                statement,
+                part,
                 table: table.clone(),
                 sql: sql.into(),
                 session: Arc::clone(&session),
                 rows: None,
                 offset: at,
                 schema: true,
+                resumes,
             };
-            self.indexes = split.indexes.into_iter().map(unit).collect();
-            self.foreign_keys.extend(split.foreign_keys.map(unit));
+            self.indexes = (INDEXES..).zip(split.indexes).map(|(part, sql)| unit(part, sql)).collect();
+            self.foreign_keys.extend(split.foreign_keys.map(|sql| unit(FOREIGN_KEYS, sql)));
             return Ok(());
         }
         if !(matches!(verb, Verb::Create | Verb::Drop) && word(1) == "TABLE") {
             // A trigger must not fire for the rows before it, and a view may name an index.
             self.all_done().await?;
         }
-        self.execute(&text, at).await
+        self.once(&text, at).await
+    }
+
+    /// Executes a statement, unless an earlier load has; and writes down that it was.
+    async fn once(&mut self, sql: &[u8], at: u64) -> Result<()> {
+        let (number, digest) = (self.statements << 20 | STATEMENT, target::digest(sql));
+        if self.resumes {
+            let done =
+                target::is_done(&mut self.conn, number, digest).await.map_err(|failure| match failure {
+                    Failure::Cause(error) => explain::refused(error, "looking into the journal"),
+                    Failure::Other(error) => error,
+                })?;
+            if done {
+                return Ok(());
+            }
+        }
+        // Only the first that was not written down can have been executed.
+        let edge = std::mem::take(&mut self.behind);
+        self.executed(sql, at, edge).await?;
+        let written = async {
+            target::done(&mut self.conn, number, digest).await?;
+            // A dump may have turned autocommit off.
+            self.conn.query_drop("COMMIT").await
+        };
+        written.await.map_err(|error| explain::refused(error, "writing into the journal"))
     }
 
     async fn data_statement(&mut self, verb: Verb, text: Bytes) -> Result<()> {
@@ -223,8 +304,10 @@ impl Script {
             // Parts of one statement are units of their own.
             let (statement, part) = (self.statements, part as u64);
             let (table, session) = (table.clone(), Arc::clone(&session));
-            self.dispatch(Unit { statement, part, table, sql, session, rows, offset: at, schema: false })
-                .await?;
+            let resumes = self.resumes;
+            let unit =
+                Unit { statement, part, table, sql, session, rows, offset: at, schema: false, resumes };
+            self.dispatch(unit).await?;
         }
         Ok(())
     }
@@ -290,17 +373,25 @@ impl Script {
 
     /// Executes a statement in its place.
     async fn execute(&mut self, sql: &[u8], at: u64) -> Result<()> {
+        self.executed(sql, at, false).await
+    }
+
+    /// The same; what is made may be there already.
+    async fn executed(&mut self, sql: &[u8], at: u64, may_be_there: bool) -> Result<()> {
         let head = String::from_utf8_lossy(&sql[..sql.len().min(200)])
             .split_whitespace()
             .take(6)
             .collect::<Vec<_>>()
             .join(" ");
         let head: String = head.chars().take(100).collect();
-        self.conn.query_drop(sql).await.map_err(|error| {
-            explain::refused(error, &format!("`{head}…`"))
+        if let Err(error) = self.conn.query_drop(sql).await {
+            if may_be_there && explain::is_there(&error) {
+                return Ok(());
+            }
+            return Err(explain::refused(error, &format!("`{head}…`"))
                 .with("statement", self.statements)
-                .with("offset", at)
-        })?;
+                .with("offset", at));
+        }
         if self.conn.get_warnings() > 0 {
             let warnings: Vec<(String, u16, String)> = self
                 .conn
@@ -351,6 +442,7 @@ impl Script {
         let (worker, size, result) =
             ended.map_err(|panic| Error::bug("a loading task panicked").caused_by(panic))?;
         self.on_the_way -= size;
+        self.broke |= worker.broke;
         self.idle.push(worker);
         self.rows += result?;
         Ok(())

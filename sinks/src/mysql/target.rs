@@ -6,9 +6,10 @@ use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Error, Result, Stage};
 
 use super::explain;
-use crate::postgres::Occupied;
+use super::worker::Failure;
+use crate::Occupied;
 
-/// Marks a load that has not ended, and remembers which units of it are there.
+/// Marks a load that has not ended, and remembers which statements and units of it are there.
 pub(super) const JOURNAL: &str = "dbferry_load";
 
 /// No timeout may end a long statement or a wait for the source; every warning is kept, because every one is looked at.
@@ -53,8 +54,8 @@ async fn contents(conn: &mut Conn) -> Result<Vec<(String, String)>> {
     conn.query(sql).await.map_err(|error| explain::refused(error, "looking at what it holds"))
 }
 
-/// Refuses what can be refused beforehand.
-pub(super) async fn check(conn: &mut Conn, url: &DatabaseUrl, occupied: Occupied) -> Result<()> {
+/// Refuses what can be refused beforehand; answers whether an earlier load is gone on with.
+pub(super) async fn check(conn: &mut Conn, url: &DatabaseUrl, occupied: Occupied) -> Result<bool> {
     let read_only: Option<String> = conn
         .query_first("SELECT CAST(@@read_only AS CHAR)")
         .await
@@ -65,15 +66,19 @@ pub(super) async fn check(conn: &mut Conn, url: &DatabaseUrl, occupied: Occupied
             .hint("is it a replica?"));
     }
     if occupied == Occupied::Replace {
-        return Ok(());
+        return Ok(false);
     }
     let found = contents(conn).await?;
     if found.iter().any(|(_, name)| name == JOURNAL) {
+        if occupied == Occupied::Resume {
+            return Ok(true);
+        }
         return Err(Error::usage(format!("the target holds a load that did not end: {url}"))
             .with("marked by", JOURNAL)
+            .hint("`--resume` goes on with it, from the same archive")
             .hint("`--overwrite` removes it and starts over"));
     }
-    if occupied == Occupied::Refuse && !found.is_empty() {
+    if occupied != Occupied::Join && !found.is_empty() {
         let some: Vec<_> =
             found.iter().take(3).map(|(kind, name)| format!("{} {name}", kind.to_lowercase())).collect();
         return Err(Error::usage(format!("the target is not empty: {url}"))
@@ -81,7 +86,7 @@ pub(super) async fn check(conn: &mut Conn, url: &DatabaseUrl, occupied: Occupied
             .hint("`--overwrite` removes everything in the database first")
             .hint("`--into-existing` loads beside what is there"));
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Removes everything that the database holds.
@@ -102,10 +107,38 @@ pub(super) async fn clear(conn: &mut Conn) -> Result<()> {
 /// Marks the target as incomplete.
 pub(super) async fn mark(conn: &mut Conn, cx: &Context) -> Result<()> {
     let sql = format!(
-        "CREATE TABLE {JOURNAL} (unit bigint unsigned NOT NULL PRIMARY KEY, done timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP) \
+        "CREATE TABLE {JOURNAL} (unit bigint unsigned NOT NULL PRIMARY KEY, digest bigint unsigned NOT NULL, done timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP) \
          ENGINE=InnoDB COMMENT='A load by dbferry has not ended: this database is incomplete'"
     );
     conn.query_drop(sql).await.map_err(|error| explain::refused(error, "creating a table"))?;
     cx.info(format!("the target is marked as incomplete by the table {JOURNAL}"));
     Ok(())
+}
+
+/// What the journal says of a unit: whether it is there. A unit of this number and another content is of another dump.
+pub(super) async fn is_done(conn: &mut Conn, number: u64, digest: u64) -> std::result::Result<bool, Failure> {
+    let found: Option<u64> =
+        conn.query_first(format!("SELECT digest FROM {JOURNAL} WHERE unit = {number}")).await?;
+    match found {
+        None => Ok(false),
+        Some(found) if found == digest => Ok(true),
+        Some(_) => Err(Failure::Other(
+            Error::usage("this is not the dump that the load began with")
+                .hint("give the same archive and the same options, or start over with `--overwrite`"),
+        )),
+    }
+}
+
+/// Writes a unit into the journal.
+pub(super) async fn done(
+    conn: &mut Conn,
+    number: u64,
+    digest: u64,
+) -> std::result::Result<(), mysql_async::Error> {
+    conn.query_drop(format!("INSERT INTO {JOURNAL} (unit, digest) VALUES ({number}, {digest})")).await
+}
+
+/// What a statement is known by.
+pub(super) fn digest(sql: &[u8]) -> u64 {
+    formats::rdb::Crc64::of(sql)
 }

@@ -10,7 +10,7 @@ use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Result};
 
 use super::explain;
-use super::target::{JOURNAL, connect};
+use super::target::{connect, digest, done, is_done};
 
 /// How long a unit is tried again: a failover takes about a minute.
 const WAITS: [u64; 8] = [0, 1, 2, 4, 8, 15, 20, 30];
@@ -48,6 +48,8 @@ pub(super) struct Unit {
     pub(super) offset: u64,
     /// Changes the schema: cannot be undone, and is not tried twice.
     pub(super) schema: bool,
+    /// An earlier load may have brought it.
+    pub(super) resumes: bool,
 }
 
 impl Unit {
@@ -60,10 +62,12 @@ pub(super) struct Worker {
     url: DatabaseUrl,
     conn: Option<Conn>,
     session: Option<Arc<Session>>,
+    /// The connection was lost, and made again.
+    pub(super) broke: bool,
 }
 
 /// How one try ended.
-enum Failure {
+pub(super) enum Failure {
     Cause(Cause),
     Other(Error),
 }
@@ -76,12 +80,12 @@ impl From<Cause> for Failure {
 
 impl Worker {
     pub(super) fn new(url: DatabaseUrl) -> Self {
-        Self { url, conn: None, session: None }
+        Self { url, conn: None, session: None, broke: false }
     }
 
     /// Executes a unit; answers how many rows the server took.
     pub(super) async fn run(&mut self, unit: &Unit) -> Result<u64> {
-        let mut unsure = false;
+        let mut unsure = unit.resumes;
         let mut waits = WAITS.iter();
         loop {
             let failure = match self.attempt(unit, unsure).await {
@@ -98,6 +102,7 @@ impl Worker {
             match waits.next() {
                 Some(wait) if explain::passes(&cause) && !unit.schema => {
                     unsure = true;
+                    self.broke = true;
                     tokio::time::sleep(Duration::from_secs(*wait)).await;
                 }
                 _ => return Err(unit.located(explain::refused(cause, "a statement"))),
@@ -119,15 +124,17 @@ impl Worker {
             self.session = Some(Arc::clone(&unit.session));
         }
         let number = unit.statement << 20 | unit.part;
-        if unsure {
-            let done: Option<u8> =
-                conn.query_first(format!("SELECT 1 FROM {JOURNAL} WHERE unit = {number}")).await?;
-            if done.is_some() {
-                return Ok(unit.rows.unwrap_or(0));
-            }
+        let digest = digest(&unit.sql);
+        if unsure && is_done(conn, number, digest).await? {
+            return Ok(unit.rows.unwrap_or(0));
         }
         if unit.schema {
-            conn.query_drop(&unit.sql[..]).await?;
+            match conn.query_drop(&unit.sql[..]).await {
+                // It was made, and the server went away before that was written down.
+                Err(error) if unit.resumes && explain::is_there(&error) => {}
+                other => other?,
+            }
+            done(conn, number, digest).await?;
             return Ok(0);
         }
         conn.query_drop("START TRANSACTION").await?;
@@ -143,7 +150,7 @@ impl Worker {
                     .with("taken", taken),
             ));
         }
-        conn.query_drop(format!("INSERT INTO {JOURNAL} (unit) VALUES ({number})")).await?;
+        done(conn, number, digest).await?;
         conn.query_drop("COMMIT").await?;
         Ok(taken)
     }

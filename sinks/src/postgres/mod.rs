@@ -13,22 +13,12 @@ use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, 
 use tokio::sync::Mutex;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use crate::Occupied;
+
 mod explain;
 mod rows;
 mod script;
 mod target;
-
-/// What to do with a database that holds something.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Occupied {
-    /// Nothing: the load is refused.
-    #[default]
-    Refuse,
-    /// Remove everything first.
-    Replace,
-    /// Load beside what is there.
-    Join,
-}
 
 /// A PostgreSQL database.
 pub struct PostgresDestination {
@@ -126,6 +116,9 @@ impl Destination for PostgresDestination {
         } else {
             // Somebody may have come between the look and the load.
             target::check(&client, &self.url, self.occupied).await?;
+            if self.occupied == Occupied::Resume {
+                cx.info("a load is one transaction here: nothing of an earlier one was applied, and this one starts at the beginning");
+            }
         }
         let script = script::Script::new(client, settings, cx.clone());
         Ok(Box::new(script::ScriptSink { script, loaded: Arc::clone(&self.loaded) }))

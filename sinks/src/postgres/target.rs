@@ -6,7 +6,8 @@ use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Result};
 use tokio_postgres::Client;
 
-use super::{Occupied, column, explain};
+use super::{column, explain};
+use crate::Occupied;
 
 /// What belongs to nobody's extension and to no system schema.
 const OWN: &str = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS \
@@ -52,7 +53,7 @@ pub(super) async fn check(client: &Client, url: &DatabaseUrl, occupied: Occupied
         .with("destination", url.place())
         .hint("make it the owner of the database, or grant it CREATE on it"));
     }
-    if occupied == Occupied::Refuse {
+    if matches!(occupied, Occupied::Refuse | Occupied::Resume) {
         let found = contents(client, 3).await?;
         if !found.is_empty() {
             return Err(Error::usage(format!("the target is not empty: {url}"))

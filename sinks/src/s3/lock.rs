@@ -1,6 +1,6 @@
 //! One run at a time publishes under a key: an object `KEY.dbferry-lock`, made on the condition that there is none.
 //!
-//! An archive of one new object needs no lock: the store decides by `If-None-Match` who makes it. One that replaces another, or has many objects, is
+//! An archive of one new object needs no lock where the store decides by `If-None-Match` who makes it. One that replaces another, or has many objects, is
 //! several requests, and two runs at once would mix. Stores exist that take the condition and overwrite all the same; they are found out by asking for
 //! the lock a second time, and there the lock is looked at again after a pause, which is as much as such a store allows.
 
@@ -25,6 +25,8 @@ const STALE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct Lock {
     key: String,
+    /// Whether the store was seen to enforce the condition.
+    pub(crate) enforced: bool,
 }
 
 impl Lock {
@@ -34,11 +36,14 @@ impl Lock {
         loop {
             match look(run, &key).await? {
                 None => {
-                    if claim(run, &key).await? {
-                        return Ok(Self { key });
+                    if let Some(enforced) = claim(run, &key).await? {
+                        return Ok(Self { key, enforced });
                     }
                 }
-                Some(held) if is_ours(run, &held) => return Ok(Self { key }),
+                // A claim whose answer was lost: what the store enforces was not seen.
+                Some(held) if is_ours(run, &held) => {
+                    return Ok(Self { key, enforced: run.bucket.url().has_conditions() });
+                }
                 Some(held) if is_stale(&held) => {
                     cx.warn(format!(
                         "a run that ended without a word left {}: it is removed",
@@ -62,8 +67,16 @@ impl Lock {
 
     pub(crate) async fn release(self, run: &Run, cx: &Context) {
         // Only its own: a lock that was taken over as stale is another's.
-        let ours = matches!(look(run, &self.key).await, Ok(Some(held)) if is_ours(run, &held));
-        if ours && let Err(failure) = run.bucket.delete(&self.key, None).await {
+        let Ok(Some(held)) = look(run, &self.key).await else { return };
+        if !is_ours(run, &held) {
+            return;
+        }
+        // Where versions are kept, no trace is left of it, unless the bucket locks whatever is put.
+        let mut deleted = run.bucket.delete(&self.key, held.version.as_deref()).await;
+        if held.version.is_some() && deleted.is_err() {
+            deleted = run.bucket.delete(&self.key, None).await;
+        }
+        if let Err(failure) = deleted {
             cx.warn(format!("the lock {} could not be removed: {failure}", run.bucket.url().at(&self.key)));
         }
     }
@@ -73,8 +86,8 @@ async fn look(run: &Run, key: &str) -> Result<Option<Head>> {
     run.bucket.head(key).await.map_err(|failure| told(run, failure))
 }
 
-/// Tries to make the lock; true when it is held.
-async fn claim(run: &Run, key: &str) -> Result<bool> {
+/// Tries to make the lock. `Some` when it is held, and then whether the store enforces the condition.
+async fn claim(run: &Run, key: &str) -> Result<Option<bool>> {
     let put = Put {
         key,
         run: &run.options.id,
@@ -87,18 +100,29 @@ async fn claim(run: &Run, key: &str) -> Result<bool> {
     match run.bucket.put(&put, text()).await {
         Ok(_) => {}
         Err(failure) if is_taken(&failure) => {
-            return Ok(look(run, key).await?.is_some_and(|held| is_ours(run, &held)));
+            let ours = look(run, key).await?.is_some_and(|held| is_ours(run, &held));
+            return Ok(ours.then_some(true));
+        }
+        // A store that does not know the condition at all.
+        Err(failure) if failure.class == Class::Unsupported => {
+            let put = Put { only_new: false, ..put };
+            run.bucket.put(&put, text()).await.map_err(|failure| told(run, failure))?;
+            return settled(run, key).await;
         }
         Err(failure) => return Err(told(run, failure)),
     }
     match run.bucket.put(&put, text()).await {
-        Err(failure) if is_taken(&failure) => Ok(true),
+        Err(failure) if is_taken(&failure) => Ok(Some(true)),
         Err(failure) => Err(told(run, failure)),
-        Ok(_) => {
-            tokio::time::sleep(SETTLE).await;
-            Ok(look(run, key).await?.is_some_and(|held| is_ours(run, &held)))
-        }
+        Ok(_) => settled(run, key).await,
     }
+}
+
+/// Without conditions the last one who wrote has the lock, once everybody has written.
+async fn settled(run: &Run, key: &str) -> Result<Option<bool>> {
+    tokio::time::sleep(SETTLE).await;
+    let ours = look(run, key).await?.is_some_and(|held| is_ours(run, &held));
+    Ok(ours.then_some(false))
 }
 
 fn is_taken(failure: &Failure) -> bool {

@@ -142,8 +142,20 @@ impl Destination for S3Destination {
         Ok(None)
     }
 
-    async fn open(&self, part: &PartHeader, _: &Context) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(S3Sink::new(self.run()?, part)?))
+    async fn open(&self, part: &PartHeader, cx: &Context) -> Result<Box<dyn Sink>> {
+        let sink = S3Sink::new(self.run()?, part)?;
+        // An estimate refuses nothing: compression may make it fit.
+        if let Some(expected) = part.expected_bytes
+            && expected > sink.capacity()
+        {
+            cx.warn(format!(
+                "about {} GiB are expected, and with this --memory an object can have {}: unless compression makes them so much smaller, the run \
+                 will fail after that many",
+                expected >> 30,
+                sink.capacity() >> 30
+            ));
+        }
+        Ok(Box::new(sink))
     }
 
     async fn publish(&mut self, manifest: &Manifest, cx: &Context) -> Result<()> {
@@ -153,7 +165,7 @@ impl Destination for S3Destination {
         let stop = run.stop.clone().drop_guard();
         let task = run.tasks.spawn({
             let run = Arc::clone(&run);
-            async move { publish::publish(&run, manifest, &cx).await }
+            async move { Box::pin(publish::publish(&run, manifest, &cx)).await }
         });
         let result = task.await.map_err(|panic| Error::bug("publishing panicked").caused_by(panic))?;
         stop.disarm();

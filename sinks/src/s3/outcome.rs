@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pipeline::{Error, Kind as ErrorKind, Result, Stage};
 use stores::s3::checksum::Crc64;
-use stores::s3::{Class, Dress, Failure, Head, PartTag, Put, Upload};
+use stores::s3::{Class, Dress, Failure, Head, Kind, PartTag, Put, Sum, Upload};
 
 use super::run::{Run, Stored};
 
@@ -43,14 +43,18 @@ pub(crate) async fn put(run: &Run, key: &str, data: Bytes, only_new: bool, dress
     let mut attempt = 1;
     loop {
         let failure = match run.bucket.put(&request, data.clone()).await {
-            Ok(head) => return Ok(Made { key: key.to_owned(), bytes, version: head.version }),
+            Ok(head) => {
+                let made = Made { key: key.to_owned(), bytes, version: head.version };
+                return confirm(run, made, &data).await;
+            }
             Err(failure) => failure,
         };
         // A request that was repeated after a lost answer meets its own object.
         match failure.class {
             Class::Exists | Class::Passing | Class::Conflict => {
                 if let Some(found) = ours(run, key, bytes, &failure).await? {
-                    return Ok(Made { key: key.to_owned(), bytes, version: found.version });
+                    let made = Made { key: key.to_owned(), bytes, version: found.version };
+                    return confirm(run, made, &data).await;
                 }
             }
             _ => {}
@@ -65,6 +69,41 @@ pub(crate) async fn put(run: &Run, key: &str, data: Bytes, only_new: bool, dress
         }
         attempt += 1;
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Holds what the store has against what was put: its answer to the request says what it received, and not what it holds.
+///
+/// By the CRC64NVME or the MD5 that the store tells; where it tells neither, which is so with KMS, by reading the object.
+async fn confirm(run: &Run, made: Made, data: &Bytes) -> Result<Made> {
+    let found = match run.bucket.head(&made.key).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            return Err(Error::mismatch("the store acknowledged an object and does not have it")
+                .with("key", &made.key));
+        }
+        // An account that may only write: then the checksum that the store checked on receipt must do.
+        Err(failure) if failure.class == Class::Denied && run.kind != Kind::None => return Ok(made),
+        Err(failure) => return Err(told(run, failure, &made.key)),
+    };
+    if let Some(held) = &found.crc64 {
+        let sent = Crc64::of(data).sum().value;
+        return if *held == sent { Ok(made) } else { Err(wrong(run, &made, &sent, held).await) };
+    }
+    let copy = data.clone();
+    let sum = tokio::task::spawn_blocking(move || Sum::of(Kind::Md5, &copy))
+        .await
+        .map_err(|panic| Error::bug("a checksum panicked").caused_by(panic))?;
+    if sum.is_etag(&found.etag) || (run.kind == Kind::None && run.options.no_verify) {
+        return Ok(made);
+    }
+    if found.bytes != made.bytes {
+        return Err(differs(run, &made).await.with("bytes sent", made.bytes).with("held", found.bytes));
+    }
+    match run.bucket.read_small(&made.key, made.bytes).await {
+        Ok(Some(held)) if held == data => Ok(made),
+        Ok(_) => Err(differs(run, &made).await),
+        Err(failure) => Err(told(run, failure, &made.key)),
     }
 }
 
@@ -119,9 +158,10 @@ async fn complete(
             let conflict = failure.class == Class::Conflict;
             let error = told(run, failure, &upload.key);
             return Err(if gone {
-                error
-                    .of_kind(ErrorKind::Mismatch)
-                    .hint("the store acknowledged the parts and has them no more; look for a lifecycle rule that is too eager")
+                error.hint(
+                    "somebody aborted the upload: a lifecycle rule that is too eager, `dbferry gc`, or the store itself, because another run \
+                     published in the same place meanwhile",
+                )
             } else if conflict {
                 error.of_kind(ErrorKind::Temporary)
             } else {
@@ -173,11 +213,12 @@ async fn examine(run: &Run, made: &Made, sum: Option<&str>) -> Result<()> {
 }
 
 async fn wrong(run: &Run, made: &Made, sent: &str, held: &str) -> Error {
+    differs(run, made).await.with("crc64nvme sent", sent).with("held", held)
+}
+
+async fn differs(run: &Run, made: &Made) -> Error {
     remove(run, made).await;
-    Error::mismatch("the store holds other bytes than were sent")
-        .with("key", &made.key)
-        .with("crc64nvme sent", sent)
-        .with("held", held)
+    Error::mismatch("the store holds other bytes than were sent").with("key", &made.key)
 }
 
 /// Removes an object that must not stay. A failure is told by nobody: the cause is already on its way, and `gc` finds the rest.

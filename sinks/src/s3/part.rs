@@ -55,9 +55,8 @@ impl S3Sink {
         let key = run.key(header.path.as_deref())?;
         let url = run.bucket.url();
         let budget = run.options.buffer as u64;
-        // Half of the room, so that one part is filled while another is sent.
         let ladder =
-            Ladder::new(header.expected_bytes, url.part_size, url.equal_parts, url.max_parts, budget / 2);
+            Ladder::new(header.expected_bytes, url.part_size, url.equal_parts, url.max_parts, budget);
         Ok(Self {
             key,
             alone: header.path.is_none(),
@@ -72,6 +71,11 @@ impl S3Sink {
             written: 0,
             run: Arc::clone(run),
         })
+    }
+
+    /// The longest stream that fits.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.ladder.capacity()
     }
 
     /// A buffer for the next part, as soon as there is room for it.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pipeline::manifest::{ENDING, IN_DIRECTORY};
-use pipeline::{Algorithm, Content, Context, Digester, Error, Manifest, Result, Stage};
-use stores::s3::{Dress, Kind};
+use pipeline::{Algorithm, Content, Context, Digester, Error, Kind as ErrorKind, Manifest, Result, Stage};
+use stores::s3::{Dress, Failure, Kind};
 use tokio::task::JoinSet;
 
 use super::lock::Lock;
@@ -33,9 +33,9 @@ pub(crate) async fn publish(run: &Arc<Run>, mut manifest: Manifest, cx: &Context
         let name = run.root().rsplit('/').next().unwrap_or_default();
         name.clone_into(&mut part.path);
     }
-    let overwrite = run.options.overwrite;
-    let lock = if overwrite || form == Form::Parts { Some(Lock::take(run, cx).await?) } else { None };
-    let result = locked(run, form, stored, &mut manifest, cx).await;
+    let alone = !run.options.overwrite && form == Form::Stream && run.bucket.url().has_conditions();
+    let lock = if alone { None } else { Some(Lock::take(run, cx).await?) };
+    let result = locked(run, form, stored, &mut manifest, lock.as_ref(), cx).await;
     if let Some(lock) = lock {
         lock.release(run, cx).await;
     }
@@ -73,24 +73,31 @@ async fn locked(
     form: Form,
     stored: BTreeMap<String, Stored>,
     manifest: &mut Manifest,
+    lock: Option<&Lock>,
     cx: &Context,
 ) -> Result<()> {
     let overwrite = run.options.overwrite;
-    let old = if overwrite || form == Form::Parts { existing(run).await? } else { Vec::new() };
+    let old = if lock.is_some() { existing(run).await? } else { Vec::new() };
     if !overwrite && !old.is_empty() {
         return Err(super::exists(run.bucket.url(), true));
+    }
+    // Only looking keeps a foreign object where the store overwrites in spite of the condition.
+    if !overwrite && lock.is_some_and(|lock| !lock.enforced) {
+        look_for_others(run, &stored).await?;
     }
     for archive in &old {
         remove_manifest(run, &archive.manifest_key).await?;
     }
     let new_keys: BTreeSet<String> = stored.keys().cloned().collect();
-    let (made, outcome) = make_all(run, stored, !overwrite).await;
+    // A store that does not know the condition refuses requests that have it.
+    let only_new = !overwrite && lock.is_none_or(|lock| lock.enforced);
+    let (made, outcome) = make_all(run, stored, only_new).await;
     let outcome = match outcome {
-        Ok(()) => finish(run, form, manifest, cx).await,
+        Ok(()) => finish(run, form, manifest, only_new, cx).await,
         failed => failed,
     };
     if let Err(error) = outcome {
-        return Err(turn_back(run, &old, &made, error).await);
+        return Err(turn_back(run, form, &old, &made, error).await);
     }
     for key in old.iter().flat_map(|archive| &archive.keys).filter(|key| !new_keys.contains(*key)) {
         if let Err(failure) = run.bucket.delete(key, None).await {
@@ -118,6 +125,18 @@ async fn existing(run: &Run) -> Result<Vec<Old>> {
         found.push(Old { manifest_key, json, keys: keys.unwrap_or_default() });
     }
     Ok(found)
+}
+
+/// Refuses when one of the objects to be made is there.
+async fn look_for_others(run: &Run, stored: &BTreeMap<String, Stored>) -> Result<()> {
+    // One listing, and not a look for each of some thousand objects.
+    let listed = run.bucket.list_all(run.root()).await.map_err(|failure| {
+        failure.into_error(Stage::Sink, &format!("cannot look for objects at {}", run.bucket.url()))
+    })?;
+    match listed.iter().find(|object| stored.contains_key(&object.key)) {
+        Some(object) => Err(super::exists(&run.bucket.url().at(&object.key), false)),
+        None => Ok(()),
+    }
 }
 
 async fn remove_manifest(run: &Run, key: &str) -> Result<()> {
@@ -154,10 +173,8 @@ async fn make_all(
             None => return (made, outcome),
             Some(Ok((_, _, Ok(object)))) => made.push(object),
             Some(Ok((key, bytes, Err(error)))) => {
-                // A request that was given up may still arrive at the store: then it is this run's and goes with the rest.
-                if error.exit_code() != 5 {
-                    made.push(Made { key, bytes, version: None });
-                }
+                // Whatever went wrong, the object may have been made, or may arrive yet: then it is this run's and goes with the rest.
+                made.push(Made { key, bytes, version: None });
                 if outcome.is_ok() {
                     outcome = Err(error);
                 }
@@ -170,7 +187,7 @@ async fn make_all(
 }
 
 /// Reads back what must be read back, and puts the manifest.
-async fn finish(run: &Run, form: Form, manifest: &mut Manifest, cx: &Context) -> Result<()> {
+async fn finish(run: &Run, form: Form, manifest: &mut Manifest, only_new: bool, cx: &Context) -> Result<()> {
     let unchecked = run.kind == Kind::None && !run.options.no_verify;
     if run.options.read_back || unchecked {
         let root = run.root().to_owned();
@@ -189,7 +206,7 @@ async fn finish(run: &Run, form: Form, manifest: &mut Manifest, cx: &Context) ->
     }
     let json = Bytes::from(manifest.to_json()?);
     let key = manifest_key(run.root(), form);
-    outcome::put(run, &key, json, !run.options.overwrite, Dress::Readable).await.map(|_| ())
+    outcome::put(run, &key, json, only_new, Dress::Readable).await.map(|_| ())
 }
 
 async fn read_back(run: &Run, key: &str, promised: &Content) -> Result<()> {
@@ -237,28 +254,41 @@ async fn read_back(run: &Run, key: &str, promised: &Content) -> Result<()> {
 }
 
 /// Takes back what became visible, and puts the old manifest back where its objects are still those it describes.
-async fn turn_back(run: &Run, old: &[Old], made: &[Made], mut error: Error) -> Error {
+///
+/// The new manifest goes first: as long as it may be there, nothing that it describes is touched.
+async fn turn_back(run: &Run, form: Form, old: &[Old], made: &[Made], error: Error) -> Error {
+    let mut error = match take_back_manifest(run, &manifest_key(run.root(), form)).await {
+        Ok(()) => error,
+        Err(failure) => {
+            return error
+                .of_kind(ErrorKind::OutcomeUnknown)
+                .also(format!("whether the manifest was written cannot be found out: {failure}"))
+                .hint("look whether the archive is there: `dbferry verify` with this address");
+        }
+    };
     let mut touched = BTreeSet::new();
     for object in made {
-        // Never somebody else's: a run that lost a race has made nothing.
         let ours = match run.bucket.head(&object.key).await {
-            Ok(found) => found.filter(|head| head.run.as_deref() == Some(&run.options.id)),
+            // Never somebody else's: a run that lost a race has made nothing, and what was there is there still.
+            Ok(Some(found)) if found.run.as_deref() != Some(&run.options.id) => continue,
+            // Made and removed again, because it was not what it must be: then what was there is gone as well.
+            Ok(None) => {
+                touched.insert(object.key.clone());
+                continue;
+            }
+            Ok(Some(found)) => found,
             Err(failure) => {
                 error = error.also(format!("{} may be left: {failure}", run.bucket.url().at(&object.key)));
+                touched.insert(object.key.clone());
                 continue;
             }
         };
-        if let Some(found) = ours {
-            touched.insert(object.key.clone());
-            let version = object.version.clone().or(found.version);
-            if let Err(failure) = run.bucket.delete(&object.key, version.as_deref()).await {
-                error = error
-                    .also(format!(
-                        "{} is left, without a manifest: {failure}",
-                        run.bucket.url().at(&object.key)
-                    ))
-                    .hint("`dbferry gc` removes it");
-            }
+        touched.insert(object.key.clone());
+        let version = object.version.clone().or(ours.version);
+        if let Err(failure) = run.bucket.delete(&object.key, version.as_deref()).await {
+            error = error
+                .also(format!("{} is left, without a manifest: {failure}", run.bucket.url().at(&object.key)))
+                .hint("`dbferry gc` removes it");
         }
     }
     for archive in old {
@@ -275,4 +305,14 @@ async fn turn_back(run: &Run, old: &[Old], made: &[Made], mut error: Error) -> E
         }
     }
     error
+}
+
+/// Removes the manifest if this run wrote it.
+async fn take_back_manifest(run: &Run, key: &str) -> std::result::Result<(), Failure> {
+    match run.bucket.head(key).await? {
+        Some(found) if found.run.as_deref() == Some(&run.options.id) => {
+            run.bucket.delete(key, found.version.as_deref()).await
+        }
+        _ => Ok(()),
+    }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::S3Options;
-use crate::file::names::part_path;
+use crate::part_path;
 
 /// One run's uploads.
 #[derive(Debug)]

@@ -23,6 +23,8 @@ pub(super) struct Server {
     pub(super) bytes: Option<u64>,
     pub(super) net_write_timeout: Duration,
     pub(super) facts: BTreeMap<String, String>,
+    /// What is dumped.
+    pub(super) databases: Vec<String>,
 }
 
 /// Schemas that the server makes itself.
@@ -46,6 +48,7 @@ pub(super) async fn inspect(
         url.databases.clone()
     };
     server.facts.insert("databases".to_owned(), databases.join(", "));
+    server.databases.clone_from(&databases);
     if databases.is_empty() {
         cx.warn("the server has no databases of its own that this account sees");
         return Ok(server);
@@ -266,7 +269,7 @@ fn routine_privilege(server: &Server) -> &'static str {
 }
 
 /// A list of string literals that means the same with and without NO_BACKSLASH_ESCAPES.
-fn literals(names: &[String]) -> String {
+pub(super) fn literals(names: &[String]) -> String {
     let hex = |name: &String| {
         use std::fmt::Write;
         let digits = name.bytes().fold(String::new(), |mut text, byte| {

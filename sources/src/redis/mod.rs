@@ -3,23 +3,21 @@
 //! The server forks once and sends what it held at that moment. Its own command line tool does the same and writes a file; here the stream
 //! goes on as it comes, and its end is known from the grammar of the snapshot, not looked for.
 
-mod connect;
 mod probe;
-mod refusal;
 mod replica;
 mod scan;
 #[cfg(test)]
 mod tests;
-mod wire;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use connections::redis::{self, Place};
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Format, FrameSender, Part, Reader, Result, Source, SourceInfo};
 
-use connect::Place;
 use probe::Server;
 
 /// Which of the two ways a server makes a snapshot for a replica.
@@ -34,6 +32,10 @@ pub enum RedisSync {
     Diskless,
 }
 
+/// What the reader of a live server holds at most: two pieces on their way, and the start of a record that a piece cut, which is
+/// doubled when it grows.
+pub const READER_MEMORY: usize = (1 << 20) + 2 * formats::rdb::HEAD_LIMIT;
+
 /// How to read.
 #[derive(Debug, Clone, Default)]
 pub struct RedisOptions {
@@ -45,6 +47,8 @@ pub struct RedisOptions {
     pub may_stall: bool,
     /// Databases to read with [`RedisOptions::scan`]; none reads all.
     pub databases: Vec<u64>,
+    /// Set when the server says beforehand that nothing in it needs more than version 11 of the format, whatever version it writes.
+    pub plain: Arc<AtomicBool>,
 }
 
 /// What becomes known while it is read, for the manifest.
@@ -73,12 +77,13 @@ impl Source for RedisDump {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
-        let place = connect::locate(&self.url, cx).await?;
+        let place = redis::locate(&self.url, redis::Role::Replica, cx).await?;
         let server = probe::ask(&place, &self.url).await?;
         server.ready()?;
         for warning in &server.warnings {
             cx.warn(warning.clone());
         }
+        self.options.plain.store(server.plain, Ordering::Relaxed);
         let mut facts = server.facts.clone();
         if place.by_sentinel {
             facts.insert("address".to_owned(), place.to_string());
@@ -129,8 +134,7 @@ impl RedisReader {
 #[async_trait]
 impl Reader for RedisReader {
     fn memory(&self) -> usize {
-        // Two pieces on their way, and the start of a record that a piece cut.
-        3 << 20
+        READER_MEMORY
     }
 
     async fn read(self: Box<Self>, out: &mut FrameSender, cx: &Context) -> Result<()> {

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connections::redis::{Place, Reply, enter, refusal};
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Kind, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, InfoDict, RedisConnectionInfo, RedisError};
-
-use super::connect::{self, Place};
-use super::refusal;
-use super::wire::Reply;
 
 /// Unless it says otherwise.
 const REPL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -35,6 +32,8 @@ pub(super) struct Server {
     pub(super) repl_timeout: Duration,
     /// Databases that hold keys.
     pub(super) databases: Option<Vec<u64>>,
+    /// It writes a format newer than version 11, and says that it holds nothing that is new in it.
+    pub(super) plain: bool,
     pub(super) facts: BTreeMap<String, String>,
     pub(super) warnings: Vec<String>,
     loading: bool,
@@ -62,7 +61,7 @@ impl Server {
 
 /// Asks. Refusals of single questions are taken as answers.
 pub(super) async fn ask(place: &Place, url: &DatabaseUrl) -> Result<Server> {
-    let mut wire = connect::enter(place, url).await?;
+    let mut wire = enter(place, url).await?;
     // Also says whether a password is wanted that was not given.
     if let Reply::Error(text) = wire.call(&[b"PING"]).await?
         && !text.starts_with("NOPERM")
@@ -122,10 +121,18 @@ fn read_info(server: &mut Server, info: &InfoDict) {
     for (fact, name) in [("role", "role"), ("mode", "redis_mode"), ("used_memory", "used_memory")] {
         server.facts.extend(text(name).map(|value| (fact.to_owned(), value)));
     }
+    // All that Redis 7.4 to 8.4 and Valkey 9.0 and 9.1 added are fields of hashes that expire, and they count the hashes that have some.
+    let counted = match server.version {
+        Some(at) if server.valkey && ((9, 0)..(9, 2)).contains(&at) => Some("keys_with_volatile_items=0"),
+        Some(at) if !server.valkey && ((7, 4)..(8, 6)).contains(&at) => Some("subexpiry=0"),
+        _ => None,
+    };
+    server.plain = counted.is_some();
     let mut databases = Vec::new();
     for db in 0..1024_u64 {
         if let Some(keys) = text(&format!("db{db}")) {
             databases.push(db);
+            server.plain &= counted.is_some_and(|none| keys.split(',').any(|count| count == none));
             server.facts.insert(format!("db{db}"), keys);
         }
     }

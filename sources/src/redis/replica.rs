@@ -5,20 +5,15 @@
 
 use std::time::{Duration, Instant};
 
+use connections::redis::{Reply, Stream, Wire, command, enter, refusal};
 use formats::rdb::{self, Parser};
 use pipeline::{Context, Error, FrameSender, Kind, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::connect;
-use super::refusal;
-use super::wire::{Reply, Stream, Wire, command};
 use super::{RedisReader, RedisSync};
 
 /// Length of the mark.
 const MARK: usize = 40;
-
-/// Bound on a record's head.
-const HEAD: usize = 1 << 20;
 
 /// What is read at a time.
 const PIECE: usize = 256 << 10;
@@ -73,7 +68,7 @@ fn choose(reader: &RedisReader) -> (RedisSync, &'static str) {
 
 /// Reads the snapshot.
 pub(super) async fn read(reader: &RedisReader, out: &mut FrameSender, cx: &Context) -> Result<()> {
-    let mut wire = connect::enter(&reader.place, &reader.url).await?;
+    let mut wire = enter(&reader.place, &reader.url).await?;
     let (sync, why) = choose(reader);
     let rdb_only = introduce(&mut wire, reader, sync).await?;
     if !rdb_only {
@@ -262,7 +257,7 @@ impl Transfer<'_> {
     }
 
     async fn marked(&mut self, mark: &[u8; MARK], out: &mut FrameSender) -> Result<()> {
-        let mut parser = Parser::with_head_limit(HEAD);
+        let mut parser = Parser::new();
         let mut behind = bytes::BytesMut::new();
         while !parser.is_finished() {
             let mut data = self.next().await?;

@@ -4,12 +4,10 @@
 //! value is as it was when its turn came. The manifest says so. A key may be named twice; the step behind drops the second.
 
 use bytes::{Buf, Bytes};
+use connections::redis::{Reply, Wire, command, enter, refusal};
 use formats::rdb::{Crc64, Encoder, Kind as ValueKind, Version, dump};
 use pipeline::{Context, Error, FrameSender, Result};
 
-use super::connect;
-use super::refusal;
-use super::wire::{Reply, Wire, command};
 use super::{RedisReader, probe::Server};
 
 /// Keys asked for at a time. The server answers while we read, so more would only wait in its memory.
@@ -23,29 +21,7 @@ const FOOTER: usize = 10;
 
 /// What `DUMP` of this server states, which is what its snapshots state.
 fn version(server: &Server) -> Option<Version> {
-    let at = server.version?;
-    if server.valkey {
-        return Some(if at >= (9, 2) {
-            Version::valkey(81)
-        } else if at >= (9, 0) {
-            Version::valkey(80)
-        } else {
-            Version::redis(11)
-        });
-    }
-    let since: &[((u32, u32), u16)] = &[
-        ((8, 10), 15),
-        ((8, 8), 14),
-        ((8, 6), 13),
-        ((7, 4), 12),
-        ((7, 2), 11),
-        ((7, 0), 10),
-        ((5, 0), 9),
-        ((4, 0), 8),
-        ((3, 2), 7),
-        ((2, 6), 6),
-    ];
-    since.iter().find(|(least, _)| at >= *least).map(|(_, number)| Version::redis(*number))
+    server.version.and_then(|(major, minor)| Version::written_by(server.valkey, major, minor))
 }
 
 pub(super) async fn read(reader: &RedisReader, out: &mut FrameSender, cx: &Context) -> Result<()> {
@@ -61,7 +37,7 @@ pub(super) async fn read(reader: &RedisReader, out: &mut FrameSender, cx: &Conte
         _ => vec![0],
     };
     let mut scan = Scan {
-        wire: connect::enter(&reader.place, &reader.url).await?,
+        wire: enter(&reader.place, &reader.url).await?,
         encoder: Encoder::new(version),
         version,
         reader,

@@ -21,6 +21,8 @@ struct Script {
     /// Sent after it, in pieces of so many bytes.
     stream: Vec<u8>,
     piece: usize,
+    /// A word that the server does not know; it answers it with an error.
+    old: Option<&'static str>,
 }
 
 /// Serves two connections: the probe and the transfer.
@@ -43,6 +45,8 @@ async fn serve(script: Script) -> u16 {
                     let commands = text.matches('*').count();
                     let answer = if text.contains("INFO") || text.contains("CONFIG") {
                         "-NOPERM not for you\r\n".to_owned()
+                    } else if script.old.is_some_and(|word| text.contains(word)) {
+                        "-ERR Unrecognized REPLCONF option\r\n".to_owned()
                     } else {
                         "+OK\r\n".repeat(commands)
                     };
@@ -84,8 +88,12 @@ async fn both_frames_are_read_however_they_are_cut() {
     let marked = [b"$EOF:", &MARK[..], b"\r\n", SNAPSHOT, MARK].concat();
     for stream in [counted, marked] {
         for piece in [1, 7, 4096, usize::MAX] {
-            let script =
-                Script { answer: RESYNC, stream: stream.clone(), piece: piece.min(stream.len() + 99) };
+            let script = Script {
+                answer: RESYNC,
+                stream: stream.clone(),
+                piece: piece.min(stream.len() + 99),
+                old: None,
+            };
             assert!(read(script).await.unwrap() == SNAPSHOT);
         }
     }
@@ -97,7 +105,7 @@ async fn every_cut_is_an_error() {
     let marked = [b"$EOF:", &MARK[..], b"\r\n", SNAPSHOT, MARK].concat();
     for stream in [counted, marked] {
         for end in (0..stream.len()).step_by(997).chain(stream.len() - 45..stream.len()) {
-            let script = Script { answer: RESYNC, stream: stream[..end].to_vec(), piece: 1 << 16 };
+            let script = Script { answer: RESYNC, stream: stream[..end].to_vec(), piece: 1 << 16, old: None };
             let error = read(script).await.unwrap_err();
             assert_eq!(error.kind(), Kind::Temporary, "{end}: {error}");
         }
@@ -107,7 +115,7 @@ async fn every_cut_is_an_error() {
 #[tokio::test]
 async fn another_mark_is_no_end() {
     let stream = [b"$EOF:", &MARK[..], b"\r\n", SNAPSHOT, &[b'x'; 40]].concat();
-    let error = read(Script { answer: RESYNC, stream, piece: 1 << 16 }).await.unwrap_err();
+    let error = read(Script { answer: RESYNC, stream, piece: 1 << 16, old: None }).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Truncated, "{error}");
 }
 
@@ -116,15 +124,37 @@ async fn refusals_keep_the_words_and_have_a_way_out() {
     for (answer, code, word) in [
         ("-NOAUTH Authentication required.\r\n", 3, "password"),
         ("-NOMASTERLINK Can't SYNC while not connected with my master\r\n", 75, "primary"),
+        ("-NOMASTERLINK Can't SYNC while failing over\r\n", 75, "hands its role"),
+        (
+            "-NOPERM this user has no permissions to run the 'psync' command\r\n",
+            3,
+            "ACL SETUSER default +psync +sync +replconf +ping",
+        ),
         ("-LOADING Redis is loading the dataset in memory\r\n", 75, "again"),
         ("-MISCONF Redis is configured to save RDB snapshots\r\n", 3, "diskless"),
         ("-ERR something new\r\n", 3, "log"),
     ] {
-        let error = read(Script { answer, stream: Vec::new(), piece: 64 }).await.unwrap_err();
+        let error = read(Script { answer, stream: Vec::new(), piece: 64, old: None }).await.unwrap_err();
         assert_eq!(error.exit_code(), code, "{error}");
         assert!(error.to_string().contains(answer[1..].trim_end()), "{error}");
         assert!(error.hints().iter().any(|hint| hint.contains(word)), "{:?}", error.hints());
     }
+}
+
+/// A server before 6.2 gathers what clients write meanwhile, and ends a replica that is too slow for its buffer.
+#[tokio::test]
+async fn a_server_that_gathers_changes_and_gives_up_is_told_with_its_limit() {
+    let whole = [format!("${}\r\n", SNAPSHOT.len()).as_bytes(), SNAPSHOT].concat();
+    for (old, hint) in [(Some("rdb-only"), "client-output-buffer-limit"), (None, "the server's log")] {
+        let stream = whole[..whole.len() / 2].to_vec();
+        let error = read(Script { answer: RESYNC, stream, piece: 1 << 16, old }).await.unwrap_err();
+        assert_eq!(error.exit_code(), 75, "{error}");
+        assert!(error.hints().iter().any(|text| text.contains(hint)), "{:?}", error.hints());
+    }
+    // Commands behind the snapshot are not read, and a server that knows no `rdb-only` is read whole.
+    let stream = [&whole[..], b"*1\r\n$4\r\nPING\r\n"].concat();
+    let got = read(Script { answer: RESYNC, stream, piece: 4096, old: Some("rdb-only") }).await.unwrap();
+    assert!(got == SNAPSHOT);
 }
 
 #[test]

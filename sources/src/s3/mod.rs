@@ -1,16 +1,18 @@
 //! An object in S3, or the archive below a prefix, as a source.
 //!
 //! Ranges of an object are read at once and handed on in order. Each is read again from the byte where a connection broke, on the condition that the object is
-//! still the same; at the end the CRC64NVME of all that was read is held against the store's, where the store has one.
+//! still the same; at the end the CRC64NVME of all that was read is held against the store's, where the store has one, else its digest against the manifest's, where there
+//! is one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use pipeline::manifest::IN_DIRECTORY;
+use pipeline::manifest::{ENDING, IN_DIRECTORY, check_part_path};
 use pipeline::{
-    Context, Error, Format, FrameSender, Manifest, Part, Reader, Result, Source, SourceInfo, Stage,
+    Algorithm, Content, Context, Digester, Error, Format, FrameSender, Manifest, Part, Reader, Result,
+    Source, SourceInfo, Stage,
 };
 use stores::s3::checksum::Crc64;
 use stores::s3::{Bucket, Class, Failure, Head, Patience, S3Url};
@@ -49,6 +51,8 @@ struct Waiting {
     phase: pipeline::Phase,
     format: Option<Format>,
     expected: u64,
+    /// What the manifest says of it.
+    promised: Option<Content>,
 }
 
 impl S3Source {
@@ -74,9 +78,15 @@ impl S3Source {
         if !self.url.key.is_empty()
             && let Some(head) = bucket.head(&self.url.key).await.map_err(failed)?
         {
+            // Where the store tells no checksum, a manifest beside the object may.
+            let promised = match head.crc64 {
+                Some(_) => None,
+                None => self.beside(bucket).await.map_err(failed)?.filter(|told| told.bytes == head.bytes),
+            };
             return Ok(vec![Waiting {
                 key: self.url.key.clone(),
                 expected: head.bytes,
+                promised,
                 head: Some(head),
                 path: None,
                 phase: pipeline::Phase::Data,
@@ -94,11 +104,10 @@ impl S3Source {
             .parts
             .into_iter()
             .map(|part| {
-                let inside = !part.path.is_empty()
-                    && part.path.split('/').all(|name| !matches!(name, "" | "." | ".."));
-                if !inside {
-                    return Err(Error::source("the manifest names a part outside its archive")
-                        .with("part", &part.path));
+                if let Err(why) = check_part_path(&part.path) {
+                    return Err(Error::source("the manifest names a part that cannot be")
+                        .with("part", format!("{:?}", part.path))
+                        .with("why", why));
                 }
                 let ending = match part.compression.as_str() {
                     "gzip" => ".gz",
@@ -113,9 +122,21 @@ impl S3Source {
                     phase: part.phase,
                     format: Some(part.format),
                     expected: part.stored.bytes,
+                    promised: Some(part.stored),
                 })
             })
             .collect()
+    }
+
+    /// What the manifest beside an archive of one stream says of its bytes.
+    async fn beside(&self, bucket: &Bucket) -> std::result::Result<Option<Content>, Failure> {
+        let json = match bucket.read_small(&format!("{}{ENDING}", self.url.key), MANIFEST_MAX).await {
+            // An account may read the object and nothing else.
+            Err(failure) if failure.class == Class::Denied => None,
+            read => read?,
+        };
+        let manifest = json.and_then(|json| Manifest::parse(&json).ok());
+        Ok(manifest.filter(|manifest| manifest.parts.len() == 1).map(|mut one| one.parts.remove(0).stored))
     }
 
     /// Neither an object nor an archive: says what there is instead.
@@ -168,6 +189,7 @@ impl Source for S3Source {
                 key: next.key,
                 head: next.head,
                 expected: next.expected,
+                promised: next.promised,
                 range,
             }),
         }))
@@ -183,6 +205,7 @@ struct S3Reader {
     key: String,
     head: Option<Head>,
     expected: u64,
+    promised: Option<Content>,
     range: usize,
 }
 
@@ -227,6 +250,9 @@ impl S3Reader {
                 .with("found", head.bytes));
         }
         let (mut asked, mut crc) = (0, Crc64::default());
+        let promised = self.promised.as_ref().filter(|_| head.crc64.is_none());
+        let algorithms = promised.map(|content| content.digests.keys().filter_map(|name| name.parse().ok()));
+        let mut digester = Digester::new(&algorithms.map_or(Vec::new(), Iterator::collect::<Vec<Algorithm>>));
         let mut ranges: VecDeque<Range> = VecDeque::new();
         loop {
             while ranges.len() < AT_ONCE && asked < head.bytes {
@@ -243,11 +269,20 @@ impl S3Reader {
             ranges.pop_front();
             if head.crc64.is_some() {
                 crc = crc.then(Crc64::of(&data));
+            } else if promised.is_some() {
+                digester.update(&data);
             }
             let mut rest = data;
             while !rest.is_empty() {
                 out.send(rest.split_to(rest.len().min(PIECE))).await?;
             }
+        }
+        if let Some(promised) = promised
+            && let Some(difference) = promised.difference(&digester.finish())
+        {
+            return Err(Error::mismatch(format!(
+                "{place} gives other bytes than its manifest promises: {difference}"
+            )));
         }
         match &head.crc64 {
             Some(told) if *told != crc.sum().value => {
@@ -319,5 +354,7 @@ async fn fill(
     None
 }
 
+#[cfg(test)]
+mod campaign;
 #[cfg(test)]
 mod tests;

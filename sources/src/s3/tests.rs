@@ -12,7 +12,7 @@ use test_servers::s3::{ACCESS_KEY, FakeS3, Fault, Op, Quirks, SECRET_KEY};
 
 use super::S3Source;
 
-fn url(server: &FakeS3, key: &str) -> S3Url {
+pub(super) fn url(server: &FakeS3, key: &str) -> S3Url {
     let mut url = S3Url::parse(&server.url("x")).expect("a good address").at(key);
     url.keys = Some(Keys { id: ACCESS_KEY.to_owned(), secret: Secret::new(SECRET_KEY) });
     url.retry = Duration::from_secs(5);
@@ -22,12 +22,18 @@ fn url(server: &FakeS3, key: &str) -> S3Url {
 /// Copies what is there into memory, and gives what arrived.
 async fn copy(source: S3Source) -> Result<pipeline::testing::View, pipeline::Error> {
     let store = MemoryStore::new();
+    copy_into(source, &store).await?;
+    Ok(store.view())
+}
+
+pub(super) async fn copy_into(source: S3Source, store: &MemoryStore) -> Result<(), pipeline::Error> {
     let job = Job {
         id: "test".to_owned(),
         source: Box::new(source),
         steps: no_steps(),
         deliveries: vec![Delivery {
             destination: Box::new(store.destination()),
+            share: None,
             tail: no_steps(),
             compression: "none".to_owned(),
             ending: String::new(),
@@ -35,8 +41,7 @@ async fn copy(source: S3Source) -> Result<pipeline::testing::View, pipeline::Err
         }],
         settings: Settings::default(),
     };
-    pipeline::run(job, &Context::silent()).await?;
-    Ok(store.view())
+    pipeline::run(job, &Context::silent()).await.map(|_| ())
 }
 
 #[tokio::test]

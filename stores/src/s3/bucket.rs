@@ -1,23 +1,26 @@
 //! The requests that an archive needs, each with its own retries and none with a meaning of its own.
 
 use std::sync::Arc;
-
-use aws_sdk_s3::Client;
+use std::time::Duration;
 
 use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{
     BucketVersioningStatus, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
-    EncodingType, ObjectLockLegalHoldStatus, ObjectLockMode, RequestPayer, ServerSideEncryption,
-    StorageClass,
+    EncodingType, ObjectLockLegalHold, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetentionMode,
+    RequestPayer, ServerSideEncryption, StorageClass,
 };
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use pipeline::Result;
 
 use super::checksum::{Kind, Sum};
+use super::client::Clients;
 use super::failure::{Class, Failure};
 use super::retry::Patience;
 use super::url::S3Url;
+
+/// Waits before credentials are read anew. Whoever rotates them needs a moment between the old ones' end and the new ones' being there.
+const RENEWALS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)];
 
 type Answer<T> = std::result::Result<T, Failure>;
 
@@ -27,7 +30,7 @@ const RUN: &str = "dbferry-run";
 /// A bucket, as one address says how to use it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    client: Client,
+    clients: Arc<Clients>,
     url: Arc<S3Url>,
     patience: Patience,
 }
@@ -167,7 +170,8 @@ macro_rules! encrypt {
 macro_rules! request {
     ($self:ident . $operation:ident) => {
         $self
-            .client
+            .clients
+            .now()
             .$operation()
             .bucket(&$self.url.bucket)
             .set_expected_bucket_owner($self.url.expected_bucket_owner.clone())
@@ -190,8 +194,8 @@ impl Bucket {
             url.endpoint =
                 set.filter(|endpoint| !endpoint.is_empty()).map(|e| e.trim_end_matches('/').to_owned());
         }
-        let client = super::client::client(&url).await?;
-        Ok(Self { client, patience: Patience::new(url.retry), url: Arc::new(url) })
+        let clients = Arc::new(Clients::new(&url).await?);
+        Ok(Self { clients, patience: Patience::new(url.retry), url: Arc::new(url) })
     }
 
     /// The same bucket with another patience.
@@ -200,9 +204,69 @@ impl Bucket {
         Self { patience, ..self.clone() }
     }
 
+    /// The same bucket, with other wishes for its objects.
+    #[must_use]
+    pub fn with_url(&self, change: impl FnOnce(&mut S3Url)) -> Self {
+        let mut url = (*self.url).clone();
+        change(&mut url);
+        Self { url: Arc::new(url), ..self.clone() }
+    }
+
+    /// Makes a request until it succeeds or cannot. Credentials that the store does not take any more are read anew: somebody may have replaced them
+    /// where they come from.
+    async fn persist<T, F>(&self, bytes: u64, mut request: impl FnMut() -> F) -> Answer<T>
+    where
+        F: Future<Output = Answer<T>>,
+    {
+        let mut waits = RENEWALS.iter();
+        loop {
+            // On the heap: a request of the SDK has some kilobytes, and callers hold many.
+            let failure = match self.patience.persist(bytes, || Box::pin(request())).await {
+                Err(failure) if failure.class == Class::Expired => failure,
+                other => return other,
+            };
+            let Some(wait) = waits.next() else { return Err(failure) };
+            tokio::time::sleep(*wait).await;
+            self.clients.renew().await;
+        }
+    }
+
     /// The address.
     pub fn url(&self) -> &S3Url {
         &self.url
+    }
+
+    /// The region that the store says the bucket is in, where it says it.
+    pub async fn region(&self) -> Answer<Option<String>> {
+        let request = async || {
+            let owner = self.url.expected_bucket_owner.clone();
+            let request =
+                self.clients.now().head_bucket().bucket(&self.url.bucket).set_expected_bucket_owner(owner);
+            request.send().await.map_err(Failure::of)
+        };
+        let output = self.persist(0, request).await?;
+        Ok(output.bucket_region().map(str::to_owned))
+    }
+
+    /// How the bucket encrypts objects that ask for nothing: `AES256`, `aws:kms`. None where the store has no such setting.
+    pub async fn encryption(&self) -> Answer<Option<String>> {
+        let request = async || {
+            let owner = self.url.expected_bucket_owner.clone();
+            let request = self
+                .clients
+                .now()
+                .get_bucket_encryption()
+                .bucket(&self.url.bucket)
+                .set_expected_bucket_owner(owner);
+            request.send().await.map_err(Failure::of)
+        };
+        let output = self.persist(0, request).await?;
+        let rules = output
+            .server_side_encryption_configuration()
+            .map(aws_sdk_s3::types::ServerSideEncryptionConfiguration::rules);
+        let rule =
+            rules.and_then(|rules| rules.iter().find_map(|r| r.apply_server_side_encryption_by_default()));
+        Ok(rule.map(|rule| rule.sse_algorithm().as_str().to_owned()))
     }
 
     /// Puts a whole object.
@@ -230,7 +294,7 @@ impl Bucket {
             let request = if unsigned { request.disable_payload_signing() } else { request };
             request.send().await.map_err(Failure::of)
         };
-        let output = self.patience.persist(bytes, request).await?;
+        let output = self.persist(bytes, request).await?;
         let etag = output.e_tag().unwrap_or_default().to_owned();
         check_part(
             &sum,
@@ -267,7 +331,7 @@ impl Bucket {
             request = encrypt!(request, &self.url);
             dress!(request, &self.url, run).send().await.map_err(Failure::of)
         };
-        let output = self.patience.persist(0, request).await?;
+        let output = self.persist(0, request).await?;
         let id = output.upload_id().unwrap_or_default();
         if id.is_empty() {
             return Err(Failure::nonsense("the store began an upload and gave it no id"));
@@ -291,7 +355,7 @@ impl Bucket {
             let request = if sum.kind == Kind::None { request } else { request.disable_payload_signing() };
             request.send().await.map_err(Failure::of)
         };
-        let output = self.patience.persist(bytes, request).await?;
+        let output = self.persist(bytes, request).await?;
         let etag = output.e_tag().unwrap_or_default().to_owned();
         if etag.is_empty() {
             return Err(Failure::nonsense("the store took a part and gave it no ETag"));
@@ -328,21 +392,24 @@ impl Bucket {
                     .build()
             })
             .collect();
-        let mut request = request!(self.complete_multipart_upload)
-            .key(&upload.key)
-            .upload_id(&upload.id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .set_if_none_match(only_new.then(|| "*".to_owned()));
-        if let Some(whole) = whole.filter(|sum| sum.kind == Kind::Crc64Nvme) {
-            request = request
-                .checksum_crc64_nvme(&whole.value)
-                .checksum_type(ChecksumType::FullObject)
-                .mpu_object_size(i64::try_from(bytes).unwrap_or(i64::MAX));
-        }
+        let parts: Vec<CompletedPart> = parts;
         // The store puts the parts together before it answers; AWS says that this can take minutes.
-        let within = self.patience.attempt(0) * 5;
-        let answer = tokio::time::timeout(within, request.send()).await;
-        let output = answer.map_err(|_| Failure::stalled())?.map_err(Failure::of)?;
+        let once = Self { patience: self.patience.once(5), ..self.clone() };
+        let request = async || {
+            let mut request = request!(once.complete_multipart_upload)
+                .key(&upload.key)
+                .upload_id(&upload.id)
+                .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts.clone())).build())
+                .set_if_none_match(only_new.then(|| "*".to_owned()));
+            if let Some(whole) = whole.filter(|sum| sum.kind == Kind::Crc64Nvme) {
+                request = request
+                    .checksum_crc64_nvme(&whole.value)
+                    .checksum_type(ChecksumType::FullObject)
+                    .mpu_object_size(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
+            request.send().await.map_err(Failure::of)
+        };
+        let output = once.persist(0, request).await?;
         if output.e_tag().is_none() {
             // A 200 whose body is an error, or no answer at all, which the SDK does not always tell.
             return Err(Failure::broken("the store's answer to the completion says nothing"));
@@ -357,13 +424,13 @@ impl Bucket {
                 let request = request!(self.abort_multipart_upload).key(&upload.key).upload_id(&upload.id);
                 request.send().await.map_err(Failure::of)
             };
-            match self.patience.persist(0, request).await {
+            match self.persist(0, request).await {
                 Ok(_) => {}
                 Err(failure) if matches!(failure.class, Class::NoUpload | Class::Missing) => return Ok(()),
                 Err(failure) => return Err(failure),
             }
             match self.parts_of(upload).await {
-                Ok(Some(_)) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
                 // A role that may abort and may not list has done what it could.
                 Ok(None) => return Ok(()),
                 Err(failure) if matches!(failure.class, Class::Denied | Class::Unsupported) => return Ok(()),
@@ -379,7 +446,7 @@ impl Bucket {
             let request = request!(self.list_parts).key(&upload.key).upload_id(&upload.id);
             request.send().await.map_err(Failure::of)
         };
-        match self.patience.persist(0, request).await {
+        match self.persist(0, request).await {
             Ok(output) => Ok(Some(output.parts().len())),
             Err(failure) if matches!(failure.class, Class::NoUpload | Class::Missing) => Ok(None),
             Err(failure) => Err(failure),
@@ -409,17 +476,20 @@ impl Bucket {
                 }
             }
         };
-        self.patience.persist(0, request).await
+        self.persist(0, request).await
     }
 
     /// Reads `range` (first and last byte) of an object, or all of it, if it is still what `etag` names. One attempt: the reader knows where to go on.
     pub async fn get(&self, key: &str, range: Option<(u64, u64)>, etag: Option<&str>) -> Answer<Body> {
-        let request = request!(self.get_object)
-            .key(key)
-            .set_range(range.map(|(first, last)| format!("bytes={first}-{last}")))
-            .set_if_match(etag.map(str::to_owned));
-        let answer = tokio::time::timeout(self.patience.answer, request.send()).await;
-        let output = answer.map_err(|_| Failure::stalled())?.map_err(Failure::of)?;
+        let once = Self { patience: self.patience.once(1), ..self.clone() };
+        let request = async || {
+            let request = request!(once.get_object)
+                .key(key)
+                .set_range(range.map(|(first, last)| format!("bytes={first}-{last}")))
+                .set_if_match(etag.map(str::to_owned));
+            request.send().await.map_err(Failure::of)
+        };
+        let output = once.persist(0, request).await?;
         Ok(Body {
             etag: output.e_tag().unwrap_or_default().to_owned(),
             bytes: unsigned(output.content_length()),
@@ -447,7 +517,7 @@ impl Bucket {
             }
             Ok(Some(Bytes::from(all)))
         };
-        self.patience.persist(at_most, request).await
+        self.persist(at_most, request).await
     }
 
     /// Deletes an object, or one version of it. One that is not there is deleted already.
@@ -456,7 +526,7 @@ impl Bucket {
             let request = request!(self.delete_object).key(key).set_version_id(version.map(str::to_owned));
             request.send().await.map_err(Failure::of)
         };
-        match self.patience.persist(0, request).await {
+        match self.persist(0, request).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.class == Class::Missing => Ok(()),
             Err(failure) => Err(failure),
@@ -473,7 +543,7 @@ impl Bucket {
                 .set_continuation_token(token.clone());
             request.send().await.map_err(Failure::of)
         };
-        let output = self.patience.persist(0, request).await?;
+        let output = self.persist(0, request).await?;
         let encoded = output.encoding_type() == Some(&EncodingType::Url);
         let page = output
             .contents()
@@ -502,14 +572,47 @@ impl Bucket {
 
     /// Whether the bucket keeps versions.
     pub async fn versioning(&self) -> Answer<bool> {
-        let request = self.client.get_bucket_versioning().bucket(&self.url.bucket);
+        let request = self.clients.now().get_bucket_versioning().bucket(&self.url.bucket);
         let output = request.send().await.map_err(Failure::of)?;
         Ok(output.status() == Some(&BucketVersioningStatus::Enabled))
     }
 
+    /// Whether the bucket can lock objects, and how long it locks each by itself, in words.
+    pub async fn object_lock(&self) -> Answer<Option<Option<String>>> {
+        let request = self.clients.now().get_object_lock_configuration().bucket(&self.url.bucket);
+        let output = match request.send().await.map_err(Failure::of) {
+            Ok(output) => output,
+            Err(failure) if failure.class == Class::Missing => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let Some(config) = output.object_lock_configuration() else { return Ok(None) };
+        let retention = config.rule().and_then(|rule| rule.default_retention());
+        Ok(Some(retention.map(|retention| {
+            let mode = retention.mode().map_or("", ObjectLockRetentionMode::as_str);
+            match (retention.days(), retention.years()) {
+                (Some(days), _) => format!("{mode} for {days} days"),
+                (None, Some(years)) => format!("{mode} for {years} years"),
+                (None, None) => mode.to_owned(),
+            }
+        })))
+    }
+
+    /// Takes a legal hold from a version of an object.
+    pub async fn release(&self, key: &str, version: Option<&str>) -> Answer<()> {
+        let hold = ObjectLockLegalHold::builder().status(ObjectLockLegalHoldStatus::Off).build();
+        let request = async || {
+            let request = request!(self.put_object_legal_hold)
+                .key(key)
+                .set_version_id(version.map(str::to_owned))
+                .legal_hold(hold.clone());
+            request.send().await.map_err(Failure::of)
+        };
+        self.persist(0, request).await.map(|_| ())
+    }
+
     /// Whether a rule of the bucket removes uploads that are never completed.
     pub async fn aborts_incomplete_uploads(&self) -> Answer<bool> {
-        let request = self.client.get_bucket_lifecycle_configuration().bucket(&self.url.bucket);
+        let request = self.clients.now().get_bucket_lifecycle_configuration().bucket(&self.url.bucket);
         match request.send().await.map_err(Failure::of) {
             Ok(output) => {
                 Ok(output.rules().iter().any(|rule| rule.abort_incomplete_multipart_upload().is_some()))
@@ -532,7 +635,7 @@ impl Bucket {
                     .set_upload_id_marker(marker.1.clone());
                 request.send().await.map_err(Failure::of)
             };
-            let output = self.patience.persist(0, request).await?;
+            let output = self.persist(0, request).await?;
             let encoded = output.encoding_type() == Some(&EncodingType::Url);
             for upload in output.uploads() {
                 let key = decoded(upload.key().unwrap_or_default(), encoded);

@@ -1,5 +1,6 @@
 //! What an endpoint can and an account may, found out with small objects below the user's own key, which are removed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::checksum::{Crc64, Kind, Sum};
 use super::failure::{Class, Failure};
 use super::probe::{self, Verdict};
 use super::retry::Patience;
+use super::url::S3Url;
 
 /// How a single question was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +33,56 @@ pub struct Row {
     pub state: State,
     /// In words.
     pub note: String,
+    /// Permissions that are missing for it, as AWS names them.
+    pub missing: Vec<String>,
 }
+
+/// The policy that would give what is missing; `None` when nothing is.
+pub fn policy(url: &S3Url, rows: &[Row]) -> Option<serde_json::Value> {
+    let missing: BTreeSet<&str> = rows.iter().flat_map(|row| &row.missing).map(String::as_str).collect();
+    let arn = if url.bucket.starts_with("arn:") {
+        url.bucket.clone()
+    } else {
+        format!("arn:aws:s3:::{}", url.bucket)
+    };
+    let folder = url.key.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+    let slash = if url.bucket.starts_with("arn:") { "/object/" } else { "/" };
+    let of_bucket = |action: &&str| OF_BUCKETS.contains(action);
+    let mut statements = Vec::new();
+    for (resource, actions) in [
+        (
+            format!("{arn}{slash}{folder}*"),
+            missing.iter().filter(|a| a.starts_with("s3:") && !of_bucket(a)).collect(),
+        ),
+        (arn.clone(), missing.iter().filter(|a| of_bucket(a)).collect()),
+        (
+            url.sse_kms_key_id.clone().unwrap_or_else(|| "*".to_owned()),
+            missing.iter().filter(|a| a.starts_with("kms:")).collect::<Vec<_>>(),
+        ),
+    ] {
+        if !actions.is_empty() {
+            statements
+                .push(serde_json::json!({ "Effect": "Allow", "Action": actions, "Resource": resource }));
+        }
+    }
+    (!statements.is_empty()).then(|| serde_json::json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+/// Permissions that are given for a bucket and not for its objects.
+const OF_BUCKETS: [&str; 5] = [
+    "s3:ListBucket",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetBucketVersioning",
+    "s3:GetBucketObjectLockConfiguration",
+    "s3:GetLifecycleConfiguration",
+];
 
 /// Bytes of the parts that show whether parts may differ; the least that S3 takes, and another size.
 const PARTS: [usize; 3] = [5 << 20, 6 << 20, 1 << 10];
+/// A measurement that takes longer is the last one.
+const ENOUGH: Duration = Duration::from_secs(5);
+/// How long the object that tries the lock is kept.
+const LOCKED_FOR: Duration = Duration::from_secs(3);
 const HASTE: Duration = Duration::from_secs(10);
 
 /// Asks everything.
@@ -76,9 +124,14 @@ pub async fn check(bucket: &Bucket, id: &str, cx: &Context) -> Vec<Row> {
             }
         }
     }
+    let locks = locks(bucket, &mut rows).await;
     if usable {
-        parts(bucket, &key, best, &mut rows, cx).await;
+        // Where the bucket itself locks every object, none of some megabytes is made that nobody could remove.
+        parts(bucket, &key, best, locks != Locks::Everything, &mut rows, cx).await;
         objects(bucket, &key, id, best, &mut rows).await;
+        if locks != Locks::Nothing {
+            locked(bucket, &key, id, best, &mut rows).await;
+        }
         rows.ask(
             "list incomplete uploads",
             "s3:ListBucketMultipartUploads, for `dbferry gc`",
@@ -94,15 +147,15 @@ struct Rows(Vec<Row>);
 
 impl Rows {
     fn say(&mut self, what: &'static str, state: State, note: impl Into<String>) {
-        self.0.push(Row { what, state, note: note.into() });
+        self.0.push(Row { what, state, note: note.into(), missing: Vec::new() });
     }
 
     fn fail(&mut self, what: &'static str, permission: &str, otherwise: State, failure: &Failure) {
-        let note = match failure.class {
-            Class::Denied => format!("{failure}; the permission is {permission}"),
-            _ => failure.to_string(),
-        };
-        self.say(what, otherwise, note);
+        let denied = failure.class == Class::Denied;
+        let note =
+            if denied { format!("{failure}; the permission is {permission}") } else { failure.to_string() };
+        let names = permission.split([',', ' ']).filter(|word| word.contains(':') && denied);
+        self.0.push(Row { what, state: otherwise, note, missing: names.map(str::to_owned).collect() });
     }
 
     fn ask<T>(
@@ -126,7 +179,7 @@ impl Rows {
 }
 
 /// An upload of unequal parts, timed, completed and removed.
-async fn parts(bucket: &Bucket, key: &str, kind: Kind, rows: &mut Rows, cx: &Context) {
+async fn parts(bucket: &Bucket, key: &str, kind: Kind, to_the_end: bool, rows: &mut Rows, cx: &Context) {
     let Some(upload) =
         rows.ask("upload of parts", "s3:PutObject", State::Needed, bucket.create(key, kind, "check").await)
     else {
@@ -157,12 +210,18 @@ async fn parts(bucket: &Bucket, key: &str, kind: Kind, rows: &mut Rows, cx: &Con
         }
     }
     rates(bucket, &upload, kind, begun.elapsed(), rows, cx).await;
+    if !to_the_end {
+        abort(bucket, &upload, rows).await;
+        return;
+    }
     let bytes = PARTS.iter().map(|length| *length as u64).sum();
+    let mut version = None;
     match bucket
         .complete(&upload, &tags, Some(&whole.sum()).filter(|_| kind == Kind::Crc64Nvme), bytes, false)
         .await
     {
-        Ok(_) => {
+        Ok((made, _)) => {
+            version = made;
             rows.say("parts of different sizes", State::Yes, "are taken");
         }
         Err(failure) => {
@@ -175,7 +234,7 @@ async fn parts(bucket: &Bucket, key: &str, kind: Kind, rows: &mut Rows, cx: &Con
         "delete objects",
         "s3:DeleteObject, for --overwrite and after failures",
         State::No,
-        bucket.delete(key, None).await,
+        bucket.delete(key, version.as_deref()).await,
     );
 }
 
@@ -183,40 +242,56 @@ async fn abort(bucket: &Bucket, upload: &Upload, rows: &mut Rows) {
     rows.ask("abort an upload", "s3:AbortMultipartUpload", State::No, bucket.abort(upload).await);
 }
 
-/// The rate of one connection and of four, with parts of an upload that is then completed without them.
+/// The rate by how many connections carry it, with parts that the upload is then completed without.
 async fn rates(bucket: &Bucket, upload: &Upload, kind: Kind, alone: Duration, rows: &mut Rows, cx: &Context) {
     let rate = |bytes: usize, time: Duration| bytes as f64 / 1e6 / time.as_secs_f64().max(1e-6);
-    let one = rate(PARTS.iter().sum(), alone);
+    let mut told = vec![format!("{:.0} MB/s over 1 connection", rate(PARTS.iter().sum(), alone))];
     let data = Bytes::from(vec![0x5A; PARTS[0]]);
     let sum = Sum::of(kind, &data);
-    let mut going = tokio::task::JoinSet::new();
-    let begun = Instant::now();
-    for number in 101..=108 {
-        if cx.cancellation().is_cancelled() {
-            return;
+    let mut numbers = 101..;
+    for at_once in [4, 16] {
+        let mut going = tokio::task::JoinSet::new();
+        let begun = Instant::now();
+        let parts = at_once.max(8);
+        let mut fine = true;
+        for number in numbers.by_ref().take(parts) {
+            if cx.cancellation().is_cancelled() {
+                return;
+            }
+            if going.len() >= at_once {
+                fine &= going.join_next().await.is_some_and(|done| done.unwrap_or(false));
+            }
+            let (bucket, upload, data, sum) = (bucket.clone(), upload.clone(), data.clone(), sum.clone());
+            going.spawn(async move { bucket.upload_part(&upload, number, data, &sum).await.is_ok() });
         }
-        if going.len() >= 4 {
-            going.join_next().await;
+        while let Some(done) = going.join_next().await {
+            fine &= done.unwrap_or(false);
         }
-        let (bucket, upload, data, sum) = (bucket.clone(), upload.clone(), data.clone(), sum.clone());
-        going.spawn(async move { bucket.upload_part(&upload, number, data, &sum).await.is_ok() });
+        if !fine {
+            break;
+        }
+        told.push(format!("{:.0} over {at_once}", rate(parts * PARTS[0], begun.elapsed())));
+        // A slow link is known by now.
+        if begun.elapsed() > ENOUGH {
+            break;
+        }
     }
-    let mut fine = true;
-    while let Some(done) = going.join_next().await {
-        fine &= done.unwrap_or(false);
-    }
-    if fine {
-        let four = rate(8 * PARTS[0], begun.elapsed());
-        rows.say("rate", State::Yes, format!("{one:.0} MB/s over one connection, {four:.0} MB/s over four"));
-    }
+    rows.say("rate", State::Yes, told.join(", "));
 }
 
 /// Whole objects: conditions, what the address asks for, the clock.
 async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Rows) {
     let put = Put { key, run: id, kind, only_new: true, dress: Dress::Bare, content_type: "text/plain" };
     let data = Bytes::from_static(b"dbferry check\n");
-    match bucket.put(&put, data.clone()).await {
-        Ok(_) => match bucket.put(&put, data.clone()).await {
+    let mut versions = Vec::new();
+    let first = bucket.put(&put, data.clone()).await;
+    versions.extend(first.as_ref().ok().map(|head| head.version.clone()));
+    let second = if first.is_ok() { Some(bucket.put(&put, data.clone()).await) } else { None };
+    if let Some(Ok(head)) = &second {
+        versions.push(head.version.clone());
+    }
+    match (first, second) {
+        (Ok(_), Some(second)) => match second {
             Err(failure) if failure.class == Class::Exists => {
                 rows.say("If-None-Match", State::Yes, "is enforced: no run replaces another's archive");
             }
@@ -231,9 +306,10 @@ async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Ro
                 rows.fail("If-None-Match", "s3:PutObject", State::No, &failure);
             }
         },
-        Err(failure) => {
+        (Err(failure), _) => {
             rows.fail("If-None-Match", "s3:PutObject", State::Needed, &failure);
         }
+        (Ok(_), None) => {}
     }
     let url = bucket.url();
     let dressed = url.sse.is_some()
@@ -245,7 +321,9 @@ async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Ro
     if dressed && url.lock_mode.is_none() && !url.legal_hold {
         let put = Put { only_new: false, dress: Dress::Full, ..put };
         let permission = "s3:PutObject, s3:PutObjectTagging for tags, s3:PutObjectAcl for ACLs, kms:GenerateDataKey and kms:Decrypt for KMS";
-        rows.ask("encryption, class, tags, ACL", permission, State::Needed, bucket.put(&put, data).await);
+        let made = bucket.put(&put, data).await;
+        versions.extend(made.as_ref().ok().map(|head| head.version.clone()));
+        rows.ask("encryption, class, tags, ACL", permission, State::Needed, made);
     }
     match bucket.head(key).await {
         Ok(Some(head)) => {
@@ -262,8 +340,77 @@ async fn objects(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Ro
             rows.fail("read objects", "s3:GetObject", State::Needed, &failure);
         }
     }
-    if let Err(failure) = bucket.delete(key, None).await {
-        rows.fail("delete objects", "s3:DeleteObject", State::No, &failure);
+    for version in versions {
+        if let Err(failure) = bucket.delete(key, version.as_deref()).await {
+            let permission = "s3:DeleteObject, s3:DeleteObjectVersion where versions are kept";
+            rows.fail("delete objects", permission, State::No, &failure);
+            return;
+        }
+    }
+}
+
+/// What the bucket locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Locks {
+    Nothing,
+    WhatIsAsked,
+    Everything,
+}
+
+async fn locks(bucket: &Bucket, rows: &mut Rows) -> Locks {
+    let wanted = bucket.url().lock_mode.is_some() || bucket.url().legal_hold;
+    match bucket.object_lock().await {
+        Ok(Some(None)) => {
+            rows.say("Object Lock", State::Yes, "is on, for objects that ask for it");
+            Locks::WhatIsAsked
+        }
+        Ok(Some(Some(rule))) => {
+            let note = format!("is on: every object is kept, {rule}; the small ones of this check as well");
+            rows.say("Object Lock", State::Yes, note);
+            Locks::Everything
+        }
+        Ok(None) if wanted => {
+            rows.say("Object Lock", State::Needed, "is off, and the address asks for a lock");
+            Locks::Nothing
+        }
+        Ok(None) => {
+            rows.say("Object Lock", State::Yes, "is off");
+            Locks::Nothing
+        }
+        Err(failure) => {
+            rows.fail("Object Lock", "s3:GetBucketObjectLockConfiguration", State::No, &failure);
+            if wanted { Locks::WhatIsAsked } else { Locks::Nothing }
+        }
+    }
+}
+
+/// An object with the lock that the address asks for, kept for seconds instead, and removed when they are over.
+async fn locked(bucket: &Bucket, key: &str, id: &str, kind: Kind, rows: &mut Rows) {
+    if bucket.url().lock_mode.is_none() && !bucket.url().legal_hold {
+        return;
+    }
+    let until = SystemTime::now() + LOCKED_FOR;
+    let brief = bucket.with_url(|url| {
+        if url.lock_mode.is_some() {
+            url.lock_until = jiff::Timestamp::try_from(until).ok().map(|until| until.to_string());
+        }
+    });
+    let put = Put { key, run: id, kind, only_new: false, dress: Dress::Full, content_type: "text/plain" };
+    let permission = "s3:PutObjectRetention, s3:PutObjectLegalHold for legal holds";
+    let made = brief.put(&put, Bytes::from_static(b"dbferry check\n")).await;
+    let Some(made) = rows.ask("lock objects", permission, State::Needed, made) else { return };
+    if bucket.url().legal_hold {
+        rows.ask(
+            "end a legal hold",
+            "s3:PutObjectLegalHold",
+            State::No,
+            bucket.release(key, made.version.as_deref()).await,
+        );
+    }
+    // The store's clock decides.
+    tokio::time::sleep(LOCKED_FOR + Duration::from_secs(2)).await;
+    if let Err(failure) = bucket.delete(key, made.version.as_deref()).await {
+        rows.fail("delete objects", "s3:DeleteObjectVersion", State::No, &failure);
     }
 }
 
@@ -294,5 +441,40 @@ async fn settings(bucket: &Bucket, rows: &mut Rows) {
         Err(failure) => {
             rows.fail("lifecycle", "s3:GetLifecycleConfiguration", State::No, &failure);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_what_is_missing_and_nothing_else() {
+        let url =
+            S3Url::parse("s3://b/a/k.sql?sse=aws:kms&sse_kms_key_id=arn:aws:kms:eu-west-1:1:key/x").unwrap();
+        let mut rows = Rows(Vec::new());
+        let mut denied = Failure::nonsense("no");
+        rows.fail("a", "s3:GetObject", State::No, &denied);
+        assert_eq!(policy(&url, &rows.0), None);
+        denied.class = Class::Denied;
+        rows.fail(
+            "b",
+            "s3:PutObject, s3:PutObjectTagging for tags, kms:Decrypt for KMS",
+            State::Needed,
+            &denied,
+        );
+        rows.fail("c", "s3:ListBucketMultipartUploads, for `dbferry gc`", State::No, &denied);
+        let policy = policy(&url, &rows.0).unwrap();
+        let statements = policy["Statement"].as_array().unwrap();
+        let shown: Vec<String> =
+            statements.iter().map(|one| format!("{} {}", one["Resource"], one["Action"])).collect();
+        assert_eq!(
+            shown,
+            [
+                r#""arn:aws:s3:::b/a/*" ["s3:PutObject","s3:PutObjectTagging"]"#,
+                r#""arn:aws:s3:::b" ["s3:ListBucketMultipartUploads"]"#,
+                r#""arn:aws:kms:eu-west-1:1:key/x" ["kms:Decrypt"]"#,
+            ]
+        );
     }
 }

@@ -75,6 +75,11 @@ impl Sum {
         Self { kind: self.kind, value: STANDARD.encode(bytes) }
     }
 
+    /// Whether `etag` is this MD5, as it is of an object that was put in one piece and not encrypted with KMS.
+    pub fn is_etag(&self, etag: &str) -> bool {
+        self.kind == Kind::Md5 && etag.trim_matches('"').eq_ignore_ascii_case(&self.hex())
+    }
+
     /// An MD5 as an ETag has it.
     pub(crate) fn hex(&self) -> String {
         use std::fmt::Write;

@@ -1,7 +1,8 @@
 //! From an address to a client: connections, credentials, region.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
@@ -21,12 +22,45 @@ use pipeline::{Error, Result};
 use super::url::S3Url;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const RENEWED_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 /// Signatures want a region; stores that have none take this one.
 const ANY_REGION: &str = "us-east-1";
 
+/// The client of a bucket, which can be made anew when its credentials are no good any more.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    url: S3Url,
+    http: SharedHttpClient,
+    now: Mutex<(Client, Instant)>,
+    renewing: tokio::sync::Mutex<()>,
+}
+
+impl Clients {
+    pub(crate) async fn new(url: &S3Url) -> Result<Self> {
+        let http = http_client(url)?;
+        let now = Mutex::new((client(url, http.clone()).await, Instant::now()));
+        Ok(Self { url: url.clone(), http, now, renewing: tokio::sync::Mutex::default() })
+    }
+
+    pub(crate) fn now(&self) -> Client {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Reads the credentials again from where they come from. Connections stay.
+    pub(crate) async fn renew(&self) {
+        // Parts in flight meet the end of their credentials together.
+        let _one_at_a_time = self.renewing.lock().await;
+        let made = self.now.lock().unwrap_or_else(PoisonError::into_inner).1;
+        if made.elapsed() < RENEWED_AT_MOST_EVERY {
+            return;
+        }
+        let fresh = client(&self.url, self.http.clone()).await;
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = (fresh, Instant::now());
+    }
+}
+
 /// A client for this address. Reads configuration and opens no connection to the store.
-pub(crate) async fn client(url: &S3Url) -> Result<Client> {
-    let http = http_client(url)?;
+async fn client(url: &S3Url, http: SharedHttpClient) -> Client {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_WITHIN).build());
@@ -73,7 +107,7 @@ pub(crate) async fn client(url: &S3Url) -> Result<Client> {
         }
         config = config.credentials_provider(provider.build().await);
     }
-    Ok(Client::from_conf(config.build()))
+    Client::from_conf(config.build())
 }
 
 fn http_client(url: &S3Url) -> Result<SharedHttpClient> {
@@ -110,4 +144,54 @@ fn http_client(url: &S3Url) -> Result<SharedHttpClient> {
         }
         builder.build()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::presigning::PresigningConfig;
+    use pipeline::endpoint::Secret;
+
+    use super::super::url::Keys;
+    use super::*;
+
+    /// Where a request for an object goes. Nothing is sent.
+    async fn request(address: &str) -> String {
+        let mut url = S3Url::parse(address).unwrap();
+        url.keys = Some(Keys { id: "AKIAX".to_owned(), secret: Secret::new("x") });
+        let config = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+        let get = Clients::new(&url).await.unwrap().now().get_object().bucket(&url.bucket).key(&url.key);
+        let uri = get.presigned(config).await.unwrap().uri().to_owned();
+        uri.split('?').next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn buckets_access_points_and_dual_stack_have_their_hosts() {
+        let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap";
+        let alias = "ap-7hf3kq8znb4rexample2d5cuse1a-s3alias";
+        for (address, at) in [
+            ("s3://b-1/a/k?region=eu-west-1", "https://b-1.s3.eu-west-1.amazonaws.com/a/k"),
+            ("s3://b-1/k?region=eu-west-1&dual_stack", "https://b-1.s3.dualstack.eu-west-1.amazonaws.com/k"),
+            ("s3://b-1/k?region=eu-west-1&path_style", "https://s3.eu-west-1.amazonaws.com/b-1/k"),
+            ("s3://b-1/k?region=cn-north-1", "https://b-1.s3.cn-north-1.amazonaws.com.cn/k"),
+            // A dot would not fit the certificate's wildcard.
+            ("s3://b.1/k?region=eu-west-1", "https://s3.eu-west-1.amazonaws.com/b.1/k"),
+            // The region is the ARN's own.
+            (
+                &format!("s3://{arn}/a/k?region=us-east-1"),
+                "https://ap-123456789012.s3-accesspoint.eu-west-1.amazonaws.com/a/k",
+            ),
+            (
+                &format!("s3://{arn}/k?dual_stack"),
+                "https://ap-123456789012.s3-accesspoint.dualstack.eu-west-1.amazonaws.com/k",
+            ),
+            (
+                &format!("s3://{alias}/k?region=eu-west-1"),
+                &format!("https://{alias}.s3.eu-west-1.amazonaws.com/k"),
+            ),
+            ("s3://b-1/k?endpoint=http://[::1]:9000", "http://[::1]:9000/b-1/k"),
+            ("s3://b-1/k?endpoint=https://s3.example.com&path_style=0", "https://b-1.s3.example.com/k"),
+        ] {
+            assert_eq!(request(address).await, at, "{address}");
+        }
+    }
 }

@@ -2,9 +2,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use pipeline::{Error, Kind, Stage};
 
 /// Classes of failures, by what can be done about them.
@@ -107,7 +109,15 @@ impl Failure {
         failure.code = error.code().filter(|code| !code.is_empty()).map(str::to_owned);
         let text = error.message().map(str::to_owned);
         failure.message = text.unwrap_or_else(|| chain(&error));
+        let skewed = error.raw_response().is_some_and(|response| {
+            let date = response.headers().get("date");
+            date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok()).is_some_and(is_far)
+        });
         failure.class = match &error {
+            // The answer to HEAD has no body and so no code; the store's clock tells what it was.
+            SdkError::ServiceError(_) if failure.status == Some(403) && failure.code.is_none() && skewed => {
+                Class::Skewed
+            }
             SdkError::ServiceError(_) => failure.of_answer(),
             SdkError::ConstructionFailure(_) => of_construction(&chain(&error)),
             SdkError::DispatchFailure(dispatch) => of_dispatch(&chain(&error), dispatch.is_user()),
@@ -178,7 +188,7 @@ impl Failure {
     /// As dbferry's own error: what was being done, what the store said, and the way out.
     pub fn into_error(self, stage: Stage, doing: &str) -> Error {
         let kind = match self.class {
-            Class::Passing => Kind::Temporary,
+            Class::Passing | Class::Conflict => Kind::Temporary,
             Class::Checksum | Class::LostPart => Kind::Mismatch,
             _ => Kind::Failed,
         };
@@ -231,6 +241,12 @@ impl fmt::Display for Failure {
 }
 
 impl StdError for Failure {}
+
+/// Whether a time is so far from this machine's that signatures are refused: 15 minutes at AWS, and somewhat less to be sure.
+fn is_far(at: DateTime) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(now).is_ok_and(|now| (at.secs() - now).abs() > 10 * 60)
+}
 
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pipeline::manifest::{ENDING, IN_DIRECTORY, RECORD_ENDING};
-use pipeline::{Error, Result, Stage};
+use pipeline::{Error, Manifest, Result, Stage};
 
 use super::bucket::{Bucket, Listed, Upload};
 use super::failure::{Class, Failure};
 
 /// The ending of a lock: `KEY.dbferry-lock`.
 pub const LOCK: &str = ".dbferry-lock";
+/// A manifest of some ten thousand parts has a few MiB.
+const MANIFEST_MAX: u64 = 256 << 20;
 
 /// What may be removed.
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ pub async fn find(bucket: &Bucket, age: Duration) -> Result<Garbage> {
     let listed =
         bucket.list_all(&prefix).await.map_err(|failure| failed(failure, "cannot list the objects"))?;
     let keys: BTreeSet<String> = listed.iter().map(|object| object.key.clone()).collect();
-    let mut manifests: BTreeMap<String, bool> = BTreeMap::new();
+    let mut manifests = BTreeMap::new();
     for object in listed {
         // The record of a check belongs to the stream that it is named after.
         let stream = object.key.strip_suffix(RECORD_ENDING).unwrap_or(&object.key);
@@ -71,20 +73,36 @@ fn is_manifest(key: &str) -> bool {
     key.ends_with(ENDING) || key.rsplit('/').next() == Some(IN_DIRECTORY)
 }
 
-/// Whether some folder above `key` is an archive.
-async fn in_archive(bucket: &Bucket, key: &str, known: &mut BTreeMap<String, bool>) -> Result<bool> {
+/// The paths that a manifest names; `None` where there is none. One that cannot be read names everything: whatever lies there may be its.
+enum Named {
+    Nothing,
+    These(BTreeSet<String>),
+    Everything,
+}
+
+/// Whether the manifest of some folder above `key` names it.
+async fn in_archive(bucket: &Bucket, key: &str, known: &mut BTreeMap<String, Named>) -> Result<bool> {
     let mut folder = key;
     while let Some((above, _)) = folder.rsplit_once('/') {
         let manifest = format!("{above}/{IN_DIRECTORY}");
-        let there = if let Some(there) = known.get(&manifest) {
-            *there
-        } else {
-            let head = bucket.head(&manifest).await;
-            let there = head.map_err(|failure| failed(failure, "cannot look for a manifest"))?.is_some();
-            known.insert(manifest, there);
-            there
+        if !known.contains_key(&manifest) {
+            let json = bucket.read_small(&manifest, MANIFEST_MAX).await;
+            let json = json.map_err(|failure| failed(failure, "cannot look for a manifest"))?;
+            let named = match json.as_deref().map(Manifest::parse) {
+                None => Named::Nothing,
+                Some(Err(_)) => Named::Everything,
+                Some(Ok(manifest)) => {
+                    Named::These(manifest.parts.into_iter().map(|part| part.path).collect())
+                }
+            };
+            known.insert(manifest.clone(), named);
+        }
+        let named = match &known[&manifest] {
+            Named::Nothing => false,
+            Named::These(paths) => paths.contains(&key[above.len() + 1..]),
+            Named::Everything => true,
         };
-        if there {
+        if named {
             return Ok(true);
         }
         folder = above;

@@ -9,8 +9,10 @@ use super::failure::{Class, Failure};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Attempts that are made however long each took.
+/// Attempts that are made however long each takes.
 const ATTEMPTS_AT_LEAST: u32 = 3;
+/// Attempts against a store that says that another request got in between.
+const CONFLICTS: u32 = 6;
 /// Slowest rate that is no stall, bytes per second.
 const SLOWEST: u64 = 64 << 10;
 /// What a request may take besides moving its bytes.
@@ -23,12 +25,19 @@ pub struct Patience {
     pub window: Duration,
     /// What one attempt may take besides moving its bytes.
     pub answer: Duration,
+    /// Attempts that are made however long each takes.
+    attempts: u32,
 }
 
 impl Patience {
     /// Tries again for this long.
     pub fn new(window: Duration) -> Self {
-        Self { window, answer: ANSWER_WITHIN }
+        Self { window, answer: ANSWER_WITHIN, attempts: ATTEMPTS_AT_LEAST }
+    }
+
+    /// One attempt, that may take `times` as long as another.
+    pub(crate) fn once(self, times: u32) -> Self {
+        Self { window: Duration::ZERO, answer: self.answer * times, attempts: 1 }
     }
 
     /// What one attempt that moves `bytes` may take.
@@ -54,11 +63,13 @@ impl Patience {
             };
             let again = match failure.class {
                 Class::Passing => true,
-                // Credentials that rotate, and a clock that was just corrected, are worth a few attempts and not minutes.
-                Class::Expired | Class::Skewed => attempts < ATTEMPTS_AT_LEAST,
+                // Another request got in between; the next time it has gone, or the answer is another.
+                Class::Conflict => attempts < CONFLICTS,
+                // A clock that was just corrected is worth a few attempts and not minutes.
+                Class::Skewed => attempts < ATTEMPTS_AT_LEAST,
                 _ => false,
             };
-            if !again || (begun.elapsed() + wait > self.window && attempts >= ATTEMPTS_AT_LEAST) {
+            if !again || (begun.elapsed() + wait > self.window && attempts >= self.attempts) {
                 return Err(failure.after(attempts));
             }
             tokio::time::sleep(jittered(wait)).await;

@@ -115,6 +115,8 @@ pub struct S3Url {
     pub grants: BTreeMap<String, String>,
     /// Which checksum.
     pub checksum: ChecksumChoice,
+    /// Whether the store is known to enforce `If-None-Match`. `None`: AWS does, of others it is found out each time.
+    pub conditional_writes: Option<bool>,
     /// Size of the parts in bytes. `None` chooses it.
     pub part_size: Option<u64>,
     /// Every part but the last has the same size.
@@ -128,7 +130,7 @@ pub struct S3Url {
 /// The parameters, for the message about one that is not known.
 const KNOWN: &str = "endpoint, region, profile, role_arn, external_id, anonymous, path_style, dual_stack, ca, \
      expected_bucket_owner, request_payer, sse, sse_kms_key_id, bucket_key, storage_class, tags, meta.NAME, lock_mode, lock_until, \
-     legal_hold, acl, grant_full_control, grant_read, grant_read_acp, grant_write_acp, checksum, part_size, equal_parts, max_parts, retry";
+     legal_hold, acl, grant_full_control, grant_read, grant_read_acp, grant_write_acp, checksum, conditional_writes, part_size, equal_parts, max_parts, retry";
 
 impl S3Url {
     /// True when the text begins with `s3://`.
@@ -190,6 +192,7 @@ impl S3Url {
             acl: None,
             grants: BTreeMap::new(),
             checksum: ChecksumChoice::Auto,
+            conditional_writes: None,
             part_size: None,
             equal_parts: false,
             max_parts: 10_000,
@@ -234,6 +237,7 @@ impl S3Url {
                 self.grants.insert(grant, value.to_owned());
             }
             "checksum" => self.checksum = value.parse()?,
+            "conditional_writes" => self.conditional_writes = Some(flag(name, value)?),
             "part_size" => self.part_size = Some(size(name, value)?),
             "equal_parts" => self.equal_parts = flag(name, value)?,
             "max_parts" => {
@@ -324,6 +328,11 @@ impl S3Url {
         })
     }
 
+    /// Whether `If-None-Match` keeps a run from replacing what is there.
+    pub fn has_conditions(&self) -> bool {
+        self.conditional_writes.unwrap_or_else(|| self.is_aws())
+    }
+
     /// The same place under another key.
     #[must_use]
     pub fn at(&self, key: impl Into<String>) -> Self {
@@ -395,7 +404,7 @@ mod tests {
             "s3://backups/3scale/a%20b%3F.sql.zst?endpoint=http://127.0.0.1:9000/&region=eu-west-1&profile=p&role_arn=arn:aws:iam::1:role/r\
              &external_id=x&path-style=false&dual_stack=1&ca=/etc/ca.pem&expected_bucket_owner=123&request_payer&sse=aws:kms&sse_kms_key_id=k\
              &bucket_key=true&storage_class=standard_ia&tags=a%3Db%26c%3Dd&meta.team=db&lock_mode=governance&lock_until=2027-01-31T00:00:00Z\
-             &legal_hold=true&acl=bucket-owner-full-control&grant_read=id%3Dabc&checksum=crc32c&part_size=16MiB&equal_parts=true&max_parts=1000&retry=30",
+             &legal_hold=true&acl=bucket-owner-full-control&grant_read=id%3Dabc&checksum=crc32c&conditional_writes=true&part_size=16MiB&equal_parts=true&max_parts=1000&retry=30",
         )
         .unwrap();
         assert_eq!((url.bucket.as_str(), url.key.as_str()), ("backups", "3scale/a b?.sql.zst"));
@@ -406,7 +415,7 @@ mod tests {
         assert_eq!(url.grants["read"], "id=abc");
         assert_eq!(url.checksum, ChecksumChoice::Fixed(Kind::Crc32c));
         assert_eq!((url.part_size, url.equal_parts, url.max_parts), (Some(16 << 20), true, 1000));
-        assert_eq!(url.retry, Duration::from_secs(30));
+        assert_eq!((url.conditional_writes, url.retry), (Some(true), Duration::from_secs(30)));
         assert!(url.request_payer && url.dual_stack && url.legal_hold && !url.is_aws());
         assert_eq!(
             url.to_string(),

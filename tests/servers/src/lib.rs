@@ -15,6 +15,7 @@
 //! ```
 
 mod client;
+mod cluster;
 mod daemon;
 mod error;
 pub mod fingerprint;
@@ -27,6 +28,7 @@ pub mod sample;
 mod stores;
 mod trials;
 
+pub use cluster::RedisCluster;
 pub use error::{Error, Result};
 pub use mysql::{Flavour, MySqlOptions, MySqlServer, mariadb, mysql, mysql_like_rds};
 pub use place::{Needs, cache_dir};

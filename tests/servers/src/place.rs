@@ -22,6 +22,8 @@ pub enum Needs {
     Postgres,
     /// PostgreSQL 18 from Debian unstable.
     PostgresUnstable,
+    /// Redis 6.2, as a package of PyPI carries it.
+    Redis6,
     /// Redis from the distribution's packages (7.0 in Debian 12).
     Redis,
     /// Redis 8 from Debian unstable.
@@ -30,7 +32,9 @@ pub enum Needs {
     Valkey,
     /// moto, an S3 server in Python.
     Moto,
-    /// garage, an S3 store in Rust. Its build takes ten minutes: no machine must have it.
+    /// The AWS command line, an S3 client in Python.
+    Aws,
+    /// garage, an S3 store in Rust. Its build takes ten minutes: only where `DBFERRY_REQUIRE_GARAGE=1` is it missed.
     Garage,
 }
 
@@ -42,12 +46,14 @@ impl Needs {
             Self::MySql => ("MySQL 9", unstable_is_there() && unstable("usr/sbin/mysqld").is_file()),
             Self::Postgres => ("PostgreSQL", postgres_bin().is_some()),
             Self::PostgresUnstable => ("PostgreSQL 18", postgres_unstable_bin().is_some()),
+            Self::Redis6 => ("Redis 6.2", redis6("redis-server").is_file()),
             Self::Redis => ("Redis", program(&["redis-server"]).is_some()),
             Self::RedisUnstable => {
                 ("Redis 8", unstable_is_there() && unstable("usr/bin/redis-server").is_file())
             }
             Self::Valkey => ("Valkey 9", unstable_is_there() && unstable("usr/bin/valkey-server").is_file()),
             Self::Moto => ("moto", moto_program().is_some()),
+            Self::Aws => ("the AWS command line", aws_program().is_some()),
             Self::Garage => ("garage", garage_program().is_some()),
         };
         (!there).then(|| format!("{name} is not installed"))
@@ -57,6 +63,16 @@ impl Needs {
 /// The server of `install --only s3`.
 pub(crate) fn moto_program() -> Option<PathBuf> {
     Some(cache_dir().join("moto/bin/moto_server")).filter(|program| program.is_file())
+}
+
+/// The client of `install --only s3`.
+pub(crate) fn aws_program() -> Option<PathBuf> {
+    Some(cache_dir().join("aws/bin/aws")).filter(|program| program.is_file())
+}
+
+/// A program of `install --only redis6`.
+pub(crate) fn redis6(program: &str) -> PathBuf {
+    cache_dir().join("redis6/bin").join(program)
 }
 
 /// The store of `install --only garage`.

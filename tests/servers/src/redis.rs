@@ -15,6 +15,8 @@ use crate::place;
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisFlavour {
+    /// Redis 6.2 from PyPI: the last before snapshots went to replicas without a file.
+    Redis6,
     /// Redis from the distribution's packages (7.0 in Debian 12).
     Redis7,
     /// Redis 8 from Debian unstable.
@@ -26,6 +28,7 @@ pub enum RedisFlavour {
 impl RedisFlavour {
     pub(crate) fn server(self) -> PathBuf {
         match self {
+            Self::Redis6 => place::redis6("redis-server"),
             Self::Redis7 => {
                 place::program(&["redis-server"]).unwrap_or_else(|| "/usr/bin/redis-server".into())
             }
@@ -113,8 +116,10 @@ impl RedisServer {
             "save \"\"".to_owned(),
             // Otherwise every transfer without disk waits five seconds for other replicas.
             "repl-diskless-sync-delay 0".to_owned(),
-            "enable-debug-command local".to_owned(),
         ];
+        if options.flavour != RedisFlavour::Redis6 {
+            lines.push("enable-debug-command local".to_owned());
+        }
         if options.tls {
             certificate(&data, account.as_ref())?;
             lines.extend([
@@ -173,6 +178,11 @@ impl RedisServer {
         self.scratch.path().join("run/sock")
     }
 
+    /// Where it writes its dump file.
+    pub fn data_dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
     /// The password of the default account.
     pub fn password(&self) -> &str {
         &self.password
@@ -215,6 +225,26 @@ impl RedisServer {
         Err(Error::new(format!("{args:?}: {said}{}", String::from_utf8_lossy(&output.stderr))))
     }
 
+    /// Runs many commands, a line each; returns what was answered, a line each.
+    pub fn feed(&self, lines: &str) -> Result<String> {
+        use std::io::Write as _;
+        let mut child = self
+            .cli(&[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("running the client")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(lines.as_bytes()).context("writing to the client")?;
+        }
+        let said = child.wait_with_output().context("waiting for the client")?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        match said.lines().find(|line| line.starts_with("ERR")) {
+            Some(line) => Err(Error::new(line.to_owned())),
+            None => Ok(said),
+        }
+    }
+
     /// Runs a script in the server.
     pub fn eval(&self, db: u32, script: &str, args: &[&str]) -> Result<String> {
         let db = db.to_string();
@@ -240,7 +270,8 @@ impl RedisServer {
     }
 }
 
-fn certificate(data: &Path, account: Option<&Account>) -> Result<()> {
+/// A certificate for this machine, as `server.crt` and `server.key` in `data`; it is its own authority.
+pub(crate) fn certificate(data: &Path, account: Option<&Account>) -> Result<()> {
     let openssl = place::program(&["openssl"]).ok_or_else(|| Error::new("openssl is not installed"))?;
     let mut args: Vec<OsString> = [
         "req",

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::daemon::{Account, Daemon, Scratch, free_port, random_password};
 use crate::error::{Context, Error, Result};
-use crate::place::{garage_program, moto_program};
+use crate::place::{aws_program, garage_program, moto_program};
 
 const START: Duration = Duration::from_secs(60);
 
@@ -31,6 +32,25 @@ impl StoreServer {
     /// The address of a key, without credentials.
     pub fn url(&self, key: &str) -> String {
         format!("s3://archive/{key}?endpoint={}&region=us-east-1", self.endpoint())
+    }
+
+    /// What tells the programs of AWS's own kind where the store is, and which keys open it.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("AWS_ACCESS_KEY_ID", self.keys.0.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.keys.1.clone()),
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+
+    /// The AWS command line, as a client of this store that is not ours.
+    pub fn aws(&self) -> Result<Command> {
+        let program = aws_program().ok_or_else(|| Error::new("the AWS command line is not installed"))?;
+        let mut command = Command::new(program);
+        command.envs(self.environment());
+        Ok(command)
     }
 }
 

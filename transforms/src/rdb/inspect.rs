@@ -9,7 +9,6 @@ use formats::rdb::{DataType, Decoder, Glob, Item, Key, Role, Version};
 use serde::Serialize;
 
 use super::step::{Fail, KEY_OVERHEAD};
-use super::tally::{TYPES, index};
 use super::top::{Heaviest, Sums};
 
 /// Largest keys that are told.
@@ -140,7 +139,7 @@ const EXPIRY: [(&str, i64); 6] = [
 pub(super) struct Inspector {
     now: i64,
     summary: Summary,
-    types: [Share; TYPES.len()],
+    types: [Share; DataType::ALL.len()],
     /// By type and encoding; there are a few dozen.
     encodings: BTreeMap<(&'static str, &'static str), Share>,
     expiry: [u64; EXPIRY.len()],
@@ -170,7 +169,7 @@ impl Inspector {
         Self {
             now,
             summary: Summary::default(),
-            types: [Share::default(); TYPES.len()],
+            types: [Share::default(); DataType::ALL.len()],
             encodings: BTreeMap::new(),
             expiry: [0; EXPIRY.len()],
             largest: Heaviest::new(KEYS),
@@ -226,7 +225,7 @@ impl Inspector {
         } else {
             self.summary.unlisted += 1;
         }
-        self.types[index(kind)].add(bytes, expiring);
+        self.types[kind as usize].add(bytes, expiring);
         self.encodings.entry((kind.name(), encoding)).or_default().add(bytes, expiring);
         if self.largest.wants(bytes) {
             self.largest.add(bytes, (db, self.name.clone(), kind.name()));
@@ -289,7 +288,7 @@ impl Inspector {
         summary.databases.values_mut().for_each(share);
         self.types.iter_mut().for_each(share);
         self.encodings.values_mut().for_each(share);
-        summary.types = TYPES
+        summary.types = DataType::ALL
             .iter()
             .zip(self.types)
             .filter(|(_, s)| s.keys > 0)

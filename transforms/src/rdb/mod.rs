@@ -17,15 +17,14 @@ mod top;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use formats::rdb::{DataType, Version};
 pub use inspect::{KeySummary, PrefixSummary, QueueSummary, Share, Summary};
 pub use step::RdbStep;
 pub use target::{NODE_MEMORY_USED, Target};
 pub use text::TextForm;
-
-/// Bound on a record's head: a key's name, a function library, an AUX field. The longest name that anyone meant is far below.
-pub(crate) const HEAD_LIMIT: usize = 4 << 20;
 
 /// What is wanted of a snapshot. The default passes it through and checks it.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +55,8 @@ pub struct Options {
     pub drop_modules: bool,
     /// The version that the header states. What needs a newer one ends the run.
     pub version: Option<Version>,
+    /// Set, before the first byte, when the source said that nothing in it needs more than version 11, whatever its header states.
+    pub plain: Arc<AtomicBool>,
     /// Leaves out a key that was there before. Only a reading key by key names one twice.
     pub drop_twice: bool,
     /// Bytes for finding out whether databases that are merged have a key in common: eight bytes a key, and as much again while it grows.

@@ -1,27 +1,39 @@
 //! The step: parses a snapshot as it passes, decides what stays, and writes that.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use formats::rdb::{
-    self, Checksum, Encoder, Event, Key, Needs, Parser, Record, Splice, Version, module_name,
+    self, Checksum, Encoder, Event, Feature, HEAD_LIMIT, Key, Needs, Parser, Record, Splice, Version,
+    module_name,
 };
 use pipeline::{Error, Finding, Output, Result, Severity, Transform, TransformReport};
 
+use super::Options;
 use super::inspect::{Inspector, Summary};
 use super::merge::{Merges, Seen};
 use super::select::{Dropped, Selection};
 use super::tally::Tally;
 use super::target::Verdict;
 use super::text::Text;
-use super::{HEAD_LIMIT, Options};
 
 /// What a key costs in a server's memory beside its bytes: its entry in the table, its object, its expiry. Estimated.
 pub(super) const KEY_OVERHEAD: u64 = 96;
 
-/// Input that is turned to text at a time.
-const TEXT_PIECE: usize = 16 << 10;
+/// Input that is turned to text at a time: as much as gives pieces that need not be joined, and at most 6 MiB of them.
+const TEXT_PIECE: usize = 64 << 10;
+
+/// Output that waits until its header can state the lowest version that it needs. The header comes first and the need is known last, so what is
+/// longer states the source's version.
+const WAITING: usize = 4 << 20;
+
+/// The least bytes of a value in which a length of 64 bits can stand: 4 GiB that are compressed ninetyfold.
+const LONG_VALUE: u64 = 32 << 20;
+
+/// The version of a source that says that nothing in it is newer: Redis 7.2, and all of Valkey loads it.
+const PLAIN: Version = Version::redis(11);
 
 /// Names of modules that are told.
 const MODULES: usize = 64;
@@ -35,6 +47,8 @@ pub struct RdbStep {
     /// The header, until it is whole: it decides what is written first.
     head: Vec<u8>,
     begun: bool,
+    /// What is written waits for its header.
+    waits: bool,
     summary: Option<Arc<Mutex<Summary>>>,
 }
 
@@ -168,9 +182,13 @@ struct Core {
     /// Whether the current record's pieces are kept.
     keeping: bool,
     needs: Needs,
+    /// Bytes of the current value so far.
+    value: u64,
     /// What the header of the output states.
     header: Version,
     found: Version,
+    /// The header is lower than the source's because the source said that it can be.
+    taken_for_plain: bool,
     checksum: Option<Checksum>,
     tally: Tally,
     dropped: [u64; Dropped::ALL.len()],
@@ -197,11 +215,12 @@ impl RdbStep {
             None => Form::Same,
         };
         Self {
-            parser: Parser::with_head_limit(HEAD_LIMIT),
+            parser: Parser::new(),
             core: Core::new(options, rewrites),
             out,
             head: Vec::new(),
             begun: false,
+            waits: false,
             summary: None,
         }
     }
@@ -244,7 +263,9 @@ impl RdbStep {
 
     fn hand_on(&mut self, out: &mut dyn Output) -> Result<()> {
         match &mut self.out {
+            Form::Snapshot(Some(encoder)) if self.waits && encoder.pending() < WAITING => Ok(()),
             Form::Snapshot(Some(encoder)) if encoder.pending() > 0 => {
+                self.waits = false;
                 let room = Vec::with_capacity(encoder.pending());
                 out.emit(encoder.take(room).into())
             }
@@ -259,8 +280,9 @@ impl RdbStep {
         if let Ok(magic) = head.as_slice().try_into()
             && let Ok(found) = Version::parse(magic)
         {
-            self.core.begin(found)?;
+            self.core.begin(found);
             if let Form::Snapshot(encoder) = &mut self.out {
+                self.waits = self.core.options.version.is_none();
                 *encoder = Some(Box::new(Encoder::new(self.core.header)));
             }
         }
@@ -284,8 +306,10 @@ impl Core {
             sizes: None,
             keeping: true,
             needs: Needs::new(),
+            value: 0,
             header: Version::redis(0),
             found: Version::redis(0),
+            taken_for_plain: false,
             checksum: None,
             tally: Tally::default(),
             dropped: [0; Dropped::ALL.len()],
@@ -305,16 +329,25 @@ impl Core {
         core
     }
 
-    fn begin(&mut self, found: Version) -> Result<()> {
+    fn begin(&mut self, found: Version) {
         self.found = found;
         self.header = match (self.options.version, &self.verdict) {
             (Some(version), _) => version,
             (None, Some(verdict)) => verdict.version(found),
             (None, None) => found,
         };
-        if self.header.number < 5 && self.rewrites {
-            return Err(Error::usage(format!("{} has no checksum, so it is not written", self.header))
-                .hint("ask for --rdb-version 5 or newer"));
+        let newer = found.dialect == rdb::Dialect::Valkey || found.number > PLAIN.number;
+        if self.options.version.is_none()
+            && self.verdict.is_none()
+            && newer
+            && self.options.plain.load(Ordering::Relaxed)
+        {
+            self.header = PLAIN;
+            self.taken_for_plain = true;
+        }
+        if self.header.number < 5 {
+            // Before there was a checksum; what is written has one.
+            self.header = Version::redis(5);
         }
         if !found.is_known() {
             self.find(
@@ -324,7 +357,6 @@ impl Core {
                 format!("{found} is newer than the formats that are known here; it is carried as far as they reach"),
             );
         }
-        Ok(())
     }
 
     fn find(&mut self, severity: Severity, code: &str, offset: u64, message: String) {
@@ -351,6 +383,10 @@ impl Core {
                 self.cost[0] += cost;
                 if self.keeping {
                     self.cost[1] += cost;
+                    self.value += cost;
+                    if self.value > LONG_VALUE {
+                        self.long_value(record)?;
+                    }
                     if let Some(inspector) = &mut self.inspector {
                         inspector.chunk(record.raw, chunk.last)?;
                     }
@@ -382,6 +418,7 @@ impl Core {
             return Ok(());
         }
         self.keeping = true;
+        self.value = 0;
         self.cost[1] += cost;
         self.tally.key(target, key);
         let before = self.needs;
@@ -411,6 +448,16 @@ impl Core {
         out.keep(record)
     }
 
+    /// A value that is long enough may hold lengths that old loaders do not know.
+    #[cold]
+    fn long_value(&mut self, record: &Record<'_>) -> Result<(), Fail> {
+        if self.found.number >= 8 {
+            self.needs.feature(Feature::Length64);
+            self.check_needs(record, "a value with a length of more than 32 bits")?;
+        }
+        Ok(())
+    }
+
     #[cold]
     fn module_key(&mut self, key: &Key<'_>, offset: u64) {
         // The module's name is in the value, which is not looked into; the type is enough for the verdict.
@@ -433,6 +480,12 @@ impl Core {
             Event::Key(key) => error.with("key", key.name.escape_ascii()),
             _ => error,
         };
+        if self.taken_for_plain {
+            return Err(error
+                .of_kind(pipeline::Kind::Temporary)
+                .hint(format!("the server said beforehand that it holds nothing of the kind: run it again, or with --rdb-version {}", self.found.number))
+                .into());
+        }
         let error = match &self.verdict {
             Some(verdict) if self.options.version.is_none() => error.hint(verdict.version_hint(self.needs)),
             _ => error.hint(format!("leave it out, or ask for the version that it needs ({lowest})")),
@@ -579,7 +632,8 @@ impl Core {
         report.settings = self.options.settings();
         let mut set = |name: &str, value: String| report.settings.insert(name.to_owned(), value);
         set("version", if self.rewrites { self.header } else { self.found }.to_string());
-        if let Some(lowest) = self.needs.lowest() {
+        let lowest = self.needs.lowest();
+        if let Some(lowest) = lowest {
             set("needs", lowest.to_string());
         }
         if let Some(server) = &self.server {
@@ -594,6 +648,18 @@ impl Core {
         if !matches!(self.checksum, Some(Checksum::Verified(_))) {
             let message = "the snapshot carries no checksum (rdbchecksum no, or a version before 5): its grammar is whole, its bytes are unproven";
             self.find(Severity::Warning, "no-checksum", 0, message.to_owned());
+        }
+        // The families have one row of numbers, in which Valkey's are the higher ones.
+        if let Some(lowest) = lowest.filter(|lowest| lowest.number < self.header.number)
+            && self.rewrites
+            && self.options.version.is_none()
+            && self.options.target.is_none()
+        {
+            let message = format!(
+                "the header states {}, and the content needs no more than {lowest}: `--rdb-version {}` lets older servers load it",
+                self.header, lowest.number
+            );
+            self.find(Severity::Info, "version-higher-than-needed", 0, message);
         }
         let estimate = self.estimate();
         if let Some(verdict) = self.verdict.take() {
@@ -630,7 +696,7 @@ impl Transform for RdbStep {
         let merges = if self.core.merges.is_empty() { 0 } else { self.core.options.merge_memory };
         let text = if self.core.options.text.is_some() { super::text::MEMORY } else { 0 };
         let inspection = if self.summary.is_some() { super::inspect::MEMORY } else { 0 };
-        2 * HEAD_LIMIT + (2 << 20) + merges + text + inspection
+        2 * HEAD_LIMIT + WAITING + (2 << 20) + merges + text + inspection
     }
 
     fn push(&mut self, mut input: Bytes, out: &mut dyn Output) -> Result<()> {
@@ -663,7 +729,14 @@ impl Transform for RdbStep {
         }
         self.parser.finish().map_err(|error| explain(&error))?;
         match self.out {
-            Form::Snapshot(Some(encoder)) => out.emit(encoder.finish().into())?,
+            Form::Snapshot(Some(mut encoder)) => {
+                if let Some(lowest) = self.core.needs.lowest().filter(|_| self.waits)
+                    && encoder.restate(lowest)
+                {
+                    self.core.header = lowest;
+                }
+                out.emit(encoder.finish().into())?;
+            }
             Form::Text(mut text) => text.emit(out)?,
             _ => {}
         }

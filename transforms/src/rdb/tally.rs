@@ -8,39 +8,12 @@ use pipeline::TransformReport;
 /// Databases that are counted one by one. Servers have sixteen; a hostile file could name four billion.
 const DATABASES: usize = 4096;
 
-/// All types, in the order of [`index`].
-pub(super) const TYPES: [DataType; 8] = [
-    DataType::String,
-    DataType::List,
-    DataType::Set,
-    DataType::SortedSet,
-    DataType::Hash,
-    DataType::Stream,
-    DataType::Array,
-    DataType::Module,
-];
-
-/// The place of a type in an array.
-#[inline]
-pub(super) fn index(kind: DataType) -> usize {
-    match kind {
-        DataType::String => 0,
-        DataType::List => 1,
-        DataType::Set => 2,
-        DataType::SortedSet => 3,
-        DataType::Hash => 4,
-        DataType::Stream => 5,
-        DataType::Array => 6,
-        DataType::Module => 7,
-    }
-}
-
 /// Keys by database and type.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     keys: u64,
     expiring: u64,
-    types: [u64; TYPES.len()],
+    types: [u64; DataType::ALL.len()],
     databases: BTreeMap<u64, u64>,
     unlisted: u64,
     /// The database being counted, which most keys share with the one before.
@@ -52,7 +25,7 @@ impl Tally {
     pub(super) fn key(&mut self, db: u64, key: &Key<'_>) {
         self.keys += 1;
         self.expiring += u64::from(key.expires_at.is_some());
-        self.types[index(key.kind.data_type())] += 1;
+        self.types[key.kind.data_type() as usize] += 1;
         match &mut self.current {
             Some((current, keys)) if *current == db => *keys += 1,
             _ => self.change(db),
@@ -87,7 +60,7 @@ impl Tally {
     /// Adds everything to a report; the databases are its objects.
     pub(super) fn report(mut self, report: &mut TransformReport) {
         self.settle();
-        let counts = TYPES.iter().zip(self.types).map(|(kind, count)| (kind.name(), count));
+        let counts = DataType::ALL.iter().zip(self.types).map(|(kind, count)| (kind.name(), count));
         for (name, count) in counts.chain([("expiring", self.expiring)]).filter(|(_, count)| *count > 0) {
             report.counts.insert(name.to_owned(), count);
         }

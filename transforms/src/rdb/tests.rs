@@ -295,11 +295,85 @@ fn the_header_states_what_was_asked_and_content_must_fit() {
 }
 
 #[test]
+fn without_being_asked_the_header_states_the_lowest_that_the_content_needs() {
+    let kept = |keys: &[&str], types: &[DataType]| {
+        options(|o| {
+            o.keys = keys.iter().map(|key| key.as_bytes().to_vec()).collect();
+            o.types = types.to_vec();
+            o.drop_functions = true;
+        })
+    };
+    for piece in [1, 100, usize::MAX] {
+        // Integers and short strings are as old as AUX fields are; a Valkey 9 file of them loads in Redis 3.2.
+        for server in SERVERS {
+            let (out, report) = through(&kept(&["int:*"], &[]), server, piece).unwrap();
+            assert_eq!(&out[..9], b"REDIS0007");
+            assert_eq!(report.settings["version"], "REDIS0007");
+            assert!(!keys(&out).is_empty());
+        }
+        let (out, _) = through(&kept(&[], &[DataType::SortedSet]), SERVERS[0], piece).unwrap();
+        assert_eq!(&out[..9], b"REDIS0010", "packed sorted sets of Redis 7");
+        let (out, _) = through(&kept(&[], &[DataType::Stream]), SERVERS[2], piece).unwrap();
+        assert_eq!(&out[..9], b"REDIS0011", "streams of Valkey are those of Redis 7.2");
+        let (out, _) = through(&kept(&[], &[DataType::Hash]), SERVERS[2], piece).unwrap();
+        assert_eq!(&out[..9], b"VALKEY080", "fields that expire are Valkey's own");
+        let (out, _) = through(&kept(&[], &[DataType::Hash]), SERVERS[1], piece).unwrap();
+        assert_eq!(&out[..9], b"REDIS0012");
+    }
+    // Nothing before version 5 has a checksum, and what is written has one.
+    let old = Options { drop_aux: true, ..kept(&["a"], &[]) };
+    let (out, _) = through(&old, &file(Version::redis(3), &[(0, "a", None)]), 7).unwrap();
+    assert_eq!(&out[..9], b"REDIS0005");
+    // What is longer than can wait states the source's version, and says that it could be lower.
+    let long = "x".repeat(6 << 20);
+    let mut encoder = Encoder::new(Version::valkey(80));
+    encoder.aux(b"valkey-ver", b"9.1.0");
+    encoder.select_db(0);
+    for name in [&b"a"[..], b"b", b"c"] {
+        encoder.key(RdbKind::of(Version::valkey(80), 0).unwrap(), name);
+        encoder.raw(&[&[0x80][..], &(long.len() as u32).to_be_bytes(), long.as_bytes()].concat());
+    }
+    let long = encoder.finish();
+    let (out, report) = through(&kept(&["a", "b"], &[]), &long, 1 << 16).unwrap();
+    assert_eq!(&out[..9], b"VALKEY080");
+    assert_eq!(keys(&out).len(), 2);
+    let told = report.findings.iter().find(|finding| finding.code == "version-higher-than-needed").unwrap();
+    assert!(told.message.contains("--rdb-version 7"), "{}", told.message);
+    // Unless the server said beforehand that it can be lower; then what needs more is a change that came in between.
+    let plain = kept(&["a", "b"], &[]);
+    plain.plain.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (out, _) = through(&plain, &long, 1 << 16).unwrap();
+    assert_eq!(&out[..9], b"REDIS0011");
+    let plain = options(|o| o.drop_keys = vec![b"nothing".to_vec()]);
+    plain.plain.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = through(&plain, SERVERS[2], 1 << 16).unwrap_err();
+    assert_eq!(error.exit_code(), 75, "{error}");
+    assert!(error.hints().iter().any(|hint| hint.contains("--rdb-version 80")), "{:?}", error.hints());
+}
+
+#[test]
+fn shares_of_the_slots_are_disjoint_and_complete() {
+    for server in SERVERS {
+        let whole = keys(server);
+        let mut all = Keys::new();
+        for range in [0..=5460, 5461..=10922, 10923..=16383] {
+            let (out, _) = through(&options(|o| o.slots = vec![range.clone()]), server, 1000).unwrap();
+            let share = keys(&out);
+            assert!(!share.is_empty() && share.len() < whole.len());
+            let before = all.len() + share.len();
+            all.extend(share);
+            assert_eq!(all.len(), before, "no key is in two");
+        }
+        assert_eq!(all, whole);
+    }
+}
+
+#[test]
 fn elasticache_gets_what_it_loads_or_a_reason() {
     let target = |node: Option<u64>| options(|o| o.target = Some(Target { node_memory: node }));
     let plain = file(Version::redis(12), &[(0, "a", None), (15, "b", None)]);
     let (out, report) = through(&target(Some(64 << 20)), &plain, 4).unwrap();
-    assert!(out.starts_with(b"REDIS0011"), "lowered to what its engines load");
+    assert!(out.starts_with(b"REDIS0007"), "lowered to what its content needs");
     let verdict = report.findings.iter().find(|finding| finding.code == "verdict").unwrap();
     assert!(verdict.message.contains("2 keys in database 0, 15"), "{}", verdict.message);
 

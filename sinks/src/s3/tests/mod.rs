@@ -13,7 +13,7 @@ use pipeline::manifest::{ENDING, IN_DIRECTORY};
 use pipeline::testing::View;
 use pipeline::testing::conformance::Fixture;
 use stores::s3::{Keys, S3Url};
-use test_servers::s3::{ACCESS_KEY, FakeS3, Quirks, SECRET_KEY};
+use test_servers::s3::{ACCESS_KEY, Care, FakeS3, Quirks, SECRET_KEY};
 
 use super::{S3Destination, S3Options};
 
@@ -25,19 +25,23 @@ pub(crate) struct Place {
     pub(crate) server: FakeS3,
     /// Seconds that a request is tried again.
     pub(crate) patience: u64,
+    /// Whether it is taken for granted that the store enforces conditions.
+    conditions: bool,
 }
 
 impl Place {
     pub(crate) fn new(quirks: Quirks) -> Self {
+        let conditions = quirks.conditions == Care::Checked;
         let server = FakeS3::start(quirks).expect("a server");
         server.plant("some where/else", b"not ours");
-        Self { server, patience: 20 }
+        Self { server, patience: 20, conditions }
     }
 
     pub(crate) fn url(&self) -> S3Url {
         let mut url = S3Url::parse(&self.server.url("x")).expect("a good address").at(KEY);
         url.keys = Some(Keys { id: ACCESS_KEY.to_owned(), secret: Secret::new(SECRET_KEY) });
         url.retry = Duration::from_secs(self.patience);
+        url.conditional_writes = self.conditions.then_some(true);
         url
     }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pipeline::manifest::ENDING;
-use pipeline::testing::conformance::{assert_clean, run, whole};
+use pipeline::testing::conformance::{self, assert_clean, run, whole};
 use pipeline::testing::{Random, content, manifest};
 use pipeline::{Context, Destination, Kind as ErrorKind, PartHeader, Proof};
-use stores::s3::{ChecksumChoice, Kind};
+use stores::s3::{Bucket, ChecksumChoice, Kind, Patience, Sum};
 use test_servers::s3::{Care, Fault, Op, Quirks};
 
 use super::super::{S3Destination, S3Options};
@@ -104,21 +105,31 @@ async fn too_many_parts_end_with_a_way_out_and_leave_nothing() {
 
 #[tokio::test]
 async fn a_store_without_conditions_still_refuses_what_exists_and_replaces_it_when_told() {
+    for conditions in [Care::Ignored, Care::Refused] {
+        let place = Place::new(Quirks { conditions, ..Quirks::default() });
+        let (old, new) = ([("", data(3, 100_000))], [("a", data(4, 6 << 20)), ("b/c", data(5, 10))]);
+        run(&mut place.s3("old", false), "old", &old).await.expect("run");
+        let error = place.s3("new", false).probe(&Context::silent()).await.expect_err("it exists");
+        assert_eq!(error.exit_code(), 5);
+        run(&mut place.s3("new", true), "new", &new).await.expect("run over it");
+        assert_eq!(whole(&place.view_now()).expect("an archive").id, "new");
+        assert_clean(&place).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_without_conditions_lets_one_of_racing_runs_win() {
     let place = Place::new(Quirks { conditions: Care::Ignored, ..Quirks::default() });
-    let (old, new) = ([("", data(3, 100_000))], [("a", data(4, 6 << 20)), ("b/c", data(5, 10))]);
-    run(&mut place.s3("old", false), "old", &old).await.expect("run");
-    let error = place.s3("new", false).probe(&Context::silent()).await.expect_err("it exists");
-    assert_eq!(error.exit_code(), 5);
-    run(&mut place.s3("new", true), "new", &new).await.expect("run over it");
-    assert_eq!(whole(&place.view_now()).expect("an archive").id, "new");
-    assert_clean(&place).await;
+    conformance::of_two_racing_runs_one_wins(&place).await;
 }
 
 #[tokio::test]
 async fn a_foreign_object_is_never_replaced_unless_told() {
-    // Planted after the probe, so that only the store's condition can see it.
-    for length in [10, 6 << 20] {
-        let place = Place::new(Quirks::default());
+    // Planted after the probe, so that only the store's condition can see it, or a look under the lock.
+    for (length, conditions) in
+        [(10, Care::Checked), (6 << 20, Care::Checked), (10, Care::Ignored), (6 << 20, Care::Refused)]
+    {
+        let place = Place::new(Quirks { conditions, ..Quirks::default() });
         let mut destination = place.s3("one", false);
         let cx = Context::silent();
         destination.probe(&cx).await.expect("probe");
@@ -220,11 +231,29 @@ async fn a_store_that_changes_loses_or_lies_is_found_out() {
         (Op::UploadPart, Fault::LosePart, 1),
         (Op::UploadPart, Fault::WrongChecksum, u64::MAX),
         (Op::CompleteMultipartUpload, Fault::WrongChecksum, 1),
+        // The manifest.
+        (Op::PutObject, Fault::Corrupt, 1),
     ];
     for (op, fault, times) in cases {
         let (_, result) = with_fault(op, fault, times).await;
         let error = result.expect_err("the archive is not whole");
         assert_eq!(error.exit_code(), 6, "{op:?} {fault:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_object_that_the_store_changed_is_found_out_by_any_store() {
+    use Care::{Checked, Ignored};
+    // By the CRC64NVME that it tells, by its ETag, and by reading.
+    for (crc64, opaque_etags) in [(Checked, true), (Ignored, false), (Ignored, true)] {
+        let place = Place::new(Quirks { crc64, opaque_etags, ..Quirks::default() });
+        place.server.faults(|seen| (seen.op == Op::PutObject && seen.key == KEY).then_some(Fault::Corrupt));
+        let mut destination = place.s3("one", false);
+        let error = run(&mut destination, "one", &[("", data(3, 100_000))]).await.expect_err("it is another");
+        assert_eq!(error.exit_code(), 6, "{error:?}");
+        destination.abandon().await.expect("abandon");
+        assert!(place.view_now().manifest.is_none());
+        assert_clean(&place).await;
     }
 }
 
@@ -320,4 +349,25 @@ async fn wrong_keys_clocks_and_rights_are_told_before_anything_is_read() {
     let parts = [("", data(3, 6 << 20))];
     run(&mut skewed.s3("one", false), "one", &parts).await.expect("the clock is corrected");
     assert!(skewed.view_now().parts[""] == parts[0].1);
+}
+
+#[tokio::test]
+async fn a_request_that_stalls_is_given_up_and_made_again() {
+    let place = Place::new(Quirks::default());
+    let mut patience = Patience::new(Duration::from_secs(20));
+    patience.answer = Duration::from_millis(500);
+    let bucket = Bucket::connect(&place.url()).await.expect("a client").with_patience(patience);
+    let upload = bucket.create(KEY, Kind::Crc64Nvme, "one").await.expect("begun");
+    let seen = AtomicU64::new(0);
+    place.server.faults(move |request| {
+        let first = request.op == Op::UploadPart && seen.fetch_add(1, SeqCst) == 0;
+        first.then_some(Fault::Stall(Duration::from_secs(30)))
+    });
+    let begun = std::time::Instant::now();
+    let (data, sum) = (data(1, 1000), Sum::of(Kind::Crc64Nvme, &data(1, 1000)));
+    bucket.upload_part(&upload, 1, data, &sum).await.expect("made again");
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    assert_eq!(place.server.count(Op::UploadPart), 2);
+    bucket.abort(&upload).await.expect("aborted");
+    assert_clean(&place).await;
 }

@@ -1,59 +1,128 @@
 //! As much of HTTP/1.1 as an S3 client speaks.
 
 use std::io::{BufRead, BufReader, Read, Result, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
+
+use rustls::{ServerConnection, StreamOwned};
 
 use super::request::{Answer, Request};
-use super::{Fault, Op, Seen, Shared, locked};
+use super::store::{Sums, http_date, now};
+use super::{Fault, Op, Seen, Shared, locked, sign, sts};
 
 /// Longest body: a part of the tests.
 const BODY_MAX: usize = 512 << 20;
 
-pub(super) fn serve(connection: &TcpStream, server: &Shared) -> Result<()> {
-    connection.set_nodelay(true)?;
-    connection.set_read_timeout(Some(Duration::from_secs(120)))?;
-    let mut reader = BufReader::with_capacity(256 << 10, connection);
+/// A connection, plain or inside TLS.
+pub(super) trait Link: Read + Write {
+    /// Ends it without a word.
+    fn cut(&self) -> Result<()>;
+}
+
+impl Link for TcpStream {
+    fn cut(&self) -> Result<()> {
+        self.shutdown(Shutdown::Both)
+    }
+}
+
+impl Link for StreamOwned<ServerConnection, TcpStream> {
+    fn cut(&self) -> Result<()> {
+        self.sock.shutdown(Shutdown::Both)
+    }
+}
+
+/// Counts a request as long as it is served.
+struct Open<'a>(&'a Shared);
+
+impl<'a> Open<'a> {
+    fn new(server: &'a Shared) -> Self {
+        server.open.fetch_add(1, SeqCst);
+        Self(server)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
+    }
+}
+
+pub(super) fn serve(link: impl Link, server: &Shared) -> Result<()> {
+    let mut reader = BufReader::with_capacity(256 << 10, link);
     loop {
         let Some(mut request) = head(&mut reader)? else { return Ok(()) };
+        let _open = Open::new(server);
         let op = request.op();
         let number = server.requests.fetch_add(1, SeqCst);
         *locked(&server.counts).entry(format!("{op:?}")).or_default() += 1;
         let seen = Seen { number, op, key: request.key.clone() };
         let fault = locked(&server.chooser)(&seen);
         if fault == Some(Fault::Reset) {
-            return connection.shutdown(std::net::Shutdown::Both);
+            return reader.get_ref().cut();
         }
         if request.headers.contains_key("expect") {
-            let mut connection = connection;
-            connection.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let length = request.length().min(BODY_MAX);
         let wanted = if fault == Some(Fault::ResetInside) { length / 2 } else { length };
         request.body = vec![0; wanted];
         reader.read_exact(&mut request.body)?;
         if fault == Some(Fault::ResetInside) {
-            return connection.shutdown(std::net::Shutdown::Both);
+            return reader.get_ref().cut();
         }
         let answer = match fault {
             Some(Fault::Status(status, code)) => Answer::error(status, code, "as the test asked"),
             Some(Fault::ErrorInside) => {
                 Answer::xml("<Error><Code>InternalError</Code><Message>as the test asked</Message></Error>")
             }
-            _ => locked(&server.store).handle(&request, &server.quirks, fault),
+            _ => handle(&mut request, server, fault),
         };
         if let Some(Fault::Stall(time)) = fault {
             std::thread::sleep(time);
         }
         if fault == Some(Fault::LostAnswer) {
-            return connection.shutdown(std::net::Shutdown::Both);
+            return reader.get_ref().cut();
         }
-        write(connection, &request, &answer, fault)?;
+        write(reader.get_mut(), &request, &answer, fault)?;
         if fault == Some(Fault::CutAnswer) {
-            return connection.shutdown(std::net::Shutdown::Both);
+            return reader.get_ref().cut();
         }
     }
+}
+
+/// Signatures and checksums are looked at before the store is locked, so that requests are served side by side.
+fn handle(request: &mut Request, server: &Shared, fault: Option<Fault>) -> Answer {
+    let at = now() + server.quirks.clock;
+    let accounts = locked(&server.accounts).clone();
+    let checked = sign::check(request, at, &accounts, server.quirks.trailers);
+    if request.header("x-amz-content-sha256") == Some(sign::CHUNKED) {
+        request.body = unchunked(&request.body);
+    }
+    let answer = match checked {
+        Err(refused) => refused,
+        Ok(()) if sts::is_meant(request) => sts::assume(request, server, at),
+        Ok(()) => match Sums::of(request, &server.quirks) {
+            Err(refused) => refused,
+            Ok(sums) => locked(&server.store).handle(request, &sums, &server.quirks, fault),
+        },
+    };
+    answer.with("date", http_date(&at.to_string()))
+}
+
+/// The data of `LENGTH\\r\\nDATA\\r\\n…0\\r\\ntrailers`, with lengths in hexadecimal.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(body.len());
+    while let Some(at) = body.windows(2).take(80).position(|pair| pair == b"\r\n") {
+        let line = String::from_utf8_lossy(&body[..at]);
+        let length = usize::from_str_radix(line.split(';').next().unwrap_or_default(), 16).unwrap_or(0);
+        body = &body[at + 2..];
+        if length == 0 || length > body.len() {
+            break;
+        }
+        data.extend_from_slice(&body[..length]);
+        body = body.get(length + 2..).unwrap_or_default();
+    }
+    data
 }
 
 fn head(reader: &mut impl BufRead) -> Result<Option<Request>> {
@@ -79,7 +148,12 @@ fn head(reader: &mut impl BufRead) -> Result<Option<Request>> {
     }
 }
 
-fn write(mut connection: &TcpStream, request: &Request, answer: &Answer, fault: Option<Fault>) -> Result<()> {
+fn write(
+    connection: &mut impl Write,
+    request: &Request,
+    answer: &Answer,
+    fault: Option<Fault>,
+) -> Result<()> {
     let mut head = format!("HTTP/1.1 {} x\r\n", answer.status);
     let length = answer.length.unwrap_or(answer.body.len());
     if answer.status != 204 {

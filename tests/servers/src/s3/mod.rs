@@ -13,16 +13,22 @@ mod http;
 mod request;
 mod sign;
 mod store;
+mod sts;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use store::StoredObject;
 
-use crate::error::{Context, Result};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::daemon::Scratch;
+use crate::error::{Context, Error, Result};
 use store::Store;
 
 /// The key pair that the server knows.
@@ -63,7 +69,7 @@ pub enum Fault {
     LostAnswer,
     /// The answer is late.
     Stall(Duration),
-    /// A byte of what is stored is another one, and nobody is told.
+    /// A byte of what is stored, or of what is read, is another one, and nobody is told.
     Corrupt,
     /// The answer names another checksum.
     WrongChecksum,
@@ -105,6 +111,8 @@ pub struct Quirks {
     pub max_parts: usize,
     /// Parts are checked and counted and not kept.
     pub discard: bool,
+    /// Bodies in chunks with a checksum behind them are taken, as the tools of AWS send them over TLS. The checksum is not looked at.
+    pub trailers: bool,
     /// Seconds by which its clock is ahead.
     pub clock: i64,
     /// Operations that the account may not do.
@@ -122,6 +130,7 @@ impl Default for Quirks {
             equal_parts: false,
             max_parts: 10_000,
             discard: false,
+            trailers: false,
             clock: 0,
             denied: Vec::new(),
         }
@@ -139,6 +148,27 @@ pub struct Seen {
     pub key: String,
 }
 
+/// A key pair that the server knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Account {
+    id: String,
+    secret: String,
+    /// Goes along with the keys of a session.
+    token: Option<String>,
+    /// Seconds since the epoch.
+    until: Option<i64>,
+}
+
+/// A role that may be assumed.
+#[derive(Debug)]
+struct Role {
+    arn: String,
+    external_id: Option<String>,
+    /// For how long each of its sessions is good.
+    seconds: i64,
+    assumed: u64,
+}
+
 type Chooser = Box<dyn FnMut(&Seen) -> Option<Fault> + Send>;
 
 struct Shared {
@@ -146,7 +176,11 @@ struct Shared {
     store: Mutex<Store>,
     chooser: Mutex<Chooser>,
     requests: AtomicU64,
+    /// Requests that were begun and are neither answered nor given up.
+    open: AtomicU64,
     counts: Mutex<BTreeMap<String, u64>>,
+    accounts: Mutex<Vec<Account>>,
+    roles: Mutex<Vec<Role>>,
     stopped: AtomicBool,
 }
 
@@ -154,6 +188,8 @@ struct Shared {
 pub struct FakeS3 {
     address: SocketAddr,
     shared: Arc<Shared>,
+    /// Where its certificate is.
+    tls: Option<Scratch>,
 }
 
 impl std::fmt::Debug for FakeS3 {
@@ -169,14 +205,36 @@ fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl FakeS3 {
     /// Starts a server on a free port.
     pub fn start(quirks: Quirks) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("binding a port")?;
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), quirks)
+    }
+
+    /// Starts a server on a free port of this address.
+    pub fn start_at(host: IpAddr, quirks: Quirks) -> Result<Self> {
+        Self::launch(host, quirks, None)
+    }
+
+    /// Starts a server that speaks TLS, with a certificate that no authority has signed.
+    pub fn start_tls(quirks: Quirks) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        crate::redis::certificate(scratch.path(), None)?;
+        Self::launch(IpAddr::V4(Ipv4Addr::LOCALHOST), quirks, Some(scratch))
+    }
+
+    fn launch(host: IpAddr, quirks: Quirks, tls: Option<Scratch>) -> Result<Self> {
+        let listener = TcpListener::bind((host, 0)).context("binding a port")?;
         let address = listener.local_addr()?;
+        let config = tls.as_ref().map(|scratch| tls_config(scratch.path())).transpose()?;
+        let keys =
+            Account { id: ACCESS_KEY.to_owned(), secret: SECRET_KEY.to_owned(), token: None, until: None };
         let shared = Arc::new(Shared {
             quirks,
             store: Mutex::default(),
             chooser: Mutex::new(Box::new(|_| None)),
             requests: AtomicU64::new(0),
+            open: AtomicU64::new(0),
             counts: Mutex::default(),
+            accounts: Mutex::new(vec![keys]),
+            roles: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
         let server = Arc::clone(&shared);
@@ -186,17 +244,53 @@ impl FakeS3 {
                     return;
                 }
                 let Ok(connection) = connection else { continue };
-                let server = Arc::clone(&server);
+                let (server, config) = (Arc::clone(&server), config.clone());
                 // A client that goes away ends its own thread and nothing else.
-                std::thread::spawn(move || http::serve(&connection, &server).ok());
+                std::thread::spawn(move || accept(connection, &server, config).ok());
             }
         });
-        Ok(Self { address, shared })
+        Ok(Self { address, shared, tls })
     }
 
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// The certificate of a server that speaks TLS, as a PEM file.
+    pub fn certificate(&self) -> Option<PathBuf> {
+        Some(self.tls.as_ref()?.path().join("server.crt"))
+    }
+
+    /// Knows these keys as well.
+    pub fn allow(&self, id: &str, secret: &str, token: Option<&str>) {
+        let token = token.map(str::to_owned);
+        let account = Account { id: id.to_owned(), secret: secret.to_owned(), token, until: None };
+        locked(&self.shared.accounts).push(account);
+    }
+
+    /// From now on these keys have expired.
+    pub fn expire(&self, id: &str) {
+        for account in locked(&self.shared.accounts).iter_mut().filter(|account| account.id == id) {
+            account.until = Some(0);
+        }
+    }
+
+    /// Lets a role be assumed, with sessions of this length.
+    pub fn role(&self, arn: &str, external_id: Option<&str>, seconds: i64) {
+        let external_id = external_id.map(str::to_owned);
+        locked(&self.shared.roles).push(Role { arn: arn.to_owned(), external_id, seconds, assumed: 0 });
+    }
+
+    /// How often roles were assumed.
+    pub fn assumed(&self) -> u64 {
+        locked(&self.shared.roles).iter().map(|role| role.assumed).sum()
     }
 
     /// The address of a key, without credentials.
@@ -240,9 +334,44 @@ impl FakeS3 {
         self.shared.requests.load(SeqCst)
     }
 
+    /// Requests that are being served.
+    pub fn open_requests(&self) -> u64 {
+        self.shared.open.load(SeqCst)
+    }
+
     /// Requests so far, by operation.
     pub fn count(&self, op: Op) -> u64 {
         locked(&self.shared.counts).get(&format!("{op:?}")).copied().unwrap_or(0)
+    }
+}
+
+fn tls_config(dir: &Path) -> Result<Arc<rustls::ServerConfig>> {
+    let certificate = CertificateDer::from_pem_file(dir.join("server.crt"));
+    let key = PrivateKeyDer::from_pem_file(dir.join("server.key"));
+    let (Ok(certificate), Ok(key)) = (certificate, key) else {
+        return Err(Error::new("the certificate of the S3 server cannot be read"));
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certificate], key))
+        .map(Arc::new)
+        .map_err(|error| Error::new(format!("the S3 server's certificate cannot be used: {error}")))
+}
+
+fn accept(
+    connection: TcpStream,
+    server: &Shared,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> std::io::Result<()> {
+    connection.set_nodelay(true)?;
+    connection.set_read_timeout(Some(Duration::from_secs(120)))?;
+    match tls {
+        None => http::serve(connection, server),
+        Some(config) => {
+            let session = rustls::ServerConnection::new(config).map_err(std::io::Error::other)?;
+            http::serve(rustls::StreamOwned::new(session, connection), server)
+        }
     }
 }
 

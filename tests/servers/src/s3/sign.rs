@@ -2,11 +2,14 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Account;
 use super::request::{Answer, Request};
-use super::{ACCESS_KEY, SECRET_KEY};
+
+/// What the payload's digest is where the body comes in chunks with a checksum behind them.
+pub(super) const CHUNKED: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 
 /// `Err` is the answer to a request that is not signed as it must be.
-pub(super) fn check(request: &Request, now: i64) -> Result<(), Answer> {
+pub(super) fn check(request: &Request, now: i64, accounts: &[Account], trailers: bool) -> Result<(), Answer> {
     let denied = |code: &str, message: &str| Err(Answer::error(403, code, message));
     let Some(authorization) = request.header("authorization") else {
         return denied("AccessDenied", "there is no signature");
@@ -22,18 +25,28 @@ pub(super) fn check(request: &Request, now: i64) -> Result<(), Answer> {
     let [key, day, region, service, _] = credential.as_slice() else {
         return denied("AccessDenied", "the credential scope is malformed");
     };
-    if *key != ACCESS_KEY {
+    let Some(account) = accounts.iter().find(|account| account.id == *key) else {
         return denied("InvalidAccessKeyId", "the access key is not known");
+    };
+    if request.header("x-amz-security-token") != account.token.as_deref() {
+        return Err(Answer::error(400, "InvalidToken", "the token is another"));
+    }
+    if account.until.is_some_and(|until| until <= now) {
+        return Err(Answer::error(400, "ExpiredToken", "the token has expired"));
     }
     let date = request.header("x-amz-date").unwrap_or_default();
     if (seconds(date) - now).abs() > 15 * 60 {
         return denied("RequestTimeTooSkewed", "the clocks differ by more than 15 minutes");
     }
-    let payload = request.header("x-amz-content-sha256").unwrap_or_default();
-    if payload.starts_with("STREAMING") {
+    // Only S3 has the digest of the body in a header as well.
+    let own = hex(&Sha256::digest(if *service == "s3" { &[] } else { request.body.as_slice() }));
+    let payload =
+        if *service == "s3" { request.header("x-amz-content-sha256").unwrap_or_default() } else { &own };
+    let chunked = trailers && payload == CHUNKED;
+    if payload.starts_with("STREAMING") && !chunked {
         return Err(Answer::error(501, "NotImplemented", "aws-chunked encoding is not supported"));
     }
-    if payload != "UNSIGNED-PAYLOAD" && payload != hex(&Sha256::digest(&request.body)) {
+    if payload != "UNSIGNED-PAYLOAD" && !chunked && payload != hex(&Sha256::digest(&request.body)) {
         return Err(Answer::error(400, "XAmzContentSHA256Mismatch", "the body is another"));
     }
     let signed = field("SignedHeaders");
@@ -42,7 +55,8 @@ pub(super) fn check(request: &Request, now: i64) -> Result<(), Answer> {
         .map(|name| format!("{name}:{}\n", request.header(name).unwrap_or_default()))
         .collect();
     for must in ["host", "x-amz-content-sha256", "x-amz-date"] {
-        if !signed.split(';').any(|name| name == must) {
+        if (*service == "s3" || must != "x-amz-content-sha256") && !signed.split(';').any(|name| name == must)
+        {
             return denied("AccessDenied", "a header that must be signed is not");
         }
     }
@@ -53,7 +67,7 @@ pub(super) fn check(request: &Request, now: i64) -> Result<(), Answer> {
     let scope = format!("{day}/{region}/{service}/aws4_request");
     let to_sign =
         format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(canonical.as_bytes())));
-    let mut key = hmac(format!("AWS4{SECRET_KEY}").as_bytes(), day.as_bytes());
+    let mut key = hmac(format!("AWS4{}", account.secret).as_bytes(), day.as_bytes());
     for step in [*region, *service, "aws4_request"] {
         key = hmac(&key, step.as_bytes());
     }

@@ -23,7 +23,8 @@ pub struct StoredObject {
     pub bytes: u64,
     /// Headers that were stored with it: metadata, storage class, tags, lock.
     pub headers: BTreeMap<String, String>,
-    crc64: u64,
+    /// The CRC64NVME of its bytes, also where those are discarded.
+    pub crc64: u64,
     etag: String,
     at: i64,
 }
@@ -54,7 +55,7 @@ pub(super) struct Store {
 
 type Done = Result<Answer, Answer>;
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(0)
 }
@@ -89,15 +90,23 @@ impl Store {
         StoredObject { bytes: data.len() as u64, crc64: crc64(&data), etag, at: now(), headers, data }
     }
 
-    pub(super) fn handle(&mut self, request: &Request, quirks: &Quirks, fault: Option<Fault>) -> Answer {
-        let date = (now() + quirks.clock).to_string();
-        self.try_handle(request, quirks, fault)
-            .unwrap_or_else(|refused| refused)
-            .with("date", http_date(&date))
+    pub(super) fn handle(
+        &mut self,
+        request: &mut Request,
+        sums: &Sums,
+        quirks: &Quirks,
+        fault: Option<Fault>,
+    ) -> Answer {
+        self.try_handle(request, sums, quirks, fault).unwrap_or_else(|refused| refused)
     }
 
-    fn try_handle(&mut self, request: &Request, quirks: &Quirks, fault: Option<Fault>) -> Done {
-        sign::check(request, now() + quirks.clock)?;
+    fn try_handle(
+        &mut self,
+        request: &mut Request,
+        sums: &Sums,
+        quirks: &Quirks,
+        fault: Option<Fault>,
+    ) -> Done {
         if request.bucket != BUCKET {
             return Err(Answer::error(404, "NoSuchBucket", "there is no such bucket"));
         }
@@ -106,9 +115,9 @@ impl Store {
             return Err(Answer::error(403, "AccessDenied", "this account may not do that"));
         }
         match op {
-            Op::PutObject => self.put(request, quirks, fault),
-            Op::GetObject => self.get(request),
-            Op::HeadObject => self.head(request),
+            Op::PutObject => self.put(request, sums, quirks, fault),
+            Op::GetObject => self.get(request, fault),
+            Op::HeadObject => self.head(request, quirks),
             Op::DeleteObject => {
                 self.objects.remove(&request.key);
                 Ok(Answer::new(204))
@@ -123,7 +132,7 @@ impl Store {
                     "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
                 )))
             }
-            Op::UploadPart => self.upload_part(request, quirks, fault),
+            Op::UploadPart => self.upload_part(request, sums, quirks, fault),
             Op::CompleteMultipartUpload => self.complete(request, quirks, fault),
             Op::AbortMultipartUpload => {
                 self.upload(request)?;
@@ -168,29 +177,34 @@ impl Store {
         }
     }
 
-    fn put(&mut self, request: &Request, quirks: &Quirks, fault: Option<Fault>) -> Done {
-        check_sums(request, quirks)?;
+    fn put(&mut self, request: &mut Request, sums: &Sums, quirks: &Quirks, fault: Option<Fault>) -> Done {
         self.conditions(request, quirks)?;
-        let mut data = request.body.clone();
+        let mut data = std::mem::take(&mut request.body);
         if fault == Some(Fault::Corrupt)
             && let Some(byte) = data.last_mut()
         {
             *byte ^= 1;
         }
-        let object = self.object(data, kept(request));
-        let told = if fault == Some(Fault::WrongChecksum) { !object.crc64 } else { crc64(&request.body) };
+        let mut object = self.object(data, kept(request));
+        if !quirks.opaque_etags {
+            object.etag = format!("\"{}\"", sign::hex(&Md5::digest(&object.data)));
+        }
+        let told = if fault == Some(Fault::WrongChecksum) { !object.crc64 } else { sums.crc64 };
         let etag = object.etag.clone();
         self.objects.insert(request.key.clone(), object);
         Ok(echo(Answer::new(200).with("etag", etag), request, quirks, told))
     }
 
-    fn head(&self, request: &Request) -> Done {
+    fn head(&self, request: &Request, quirks: &Quirks) -> Done {
         let object = self.objects.get(&request.key).ok_or_else(|| Answer::new(404))?;
         let mut answer = Answer::new(200)
             .with("etag", &object.etag)
-            .with("last-modified", http_date(&object.at.to_string()))
-            .with("x-amz-checksum-crc64nvme", base64_of(object.crc64))
-            .with("x-amz-checksum-type", "FULL_OBJECT");
+            .with("last-modified", http_date(&object.at.to_string()));
+        if quirks.crc64 == Care::Checked {
+            answer = answer
+                .with("x-amz-checksum-crc64nvme", base64_of(object.crc64))
+                .with("x-amz-checksum-type", "FULL_OBJECT");
+        }
         for (name, value) in &object.headers {
             if name == "x-amz-meta-dbferry-run" {
                 answer = answer.with("x-amz-meta-dbferry-run", value);
@@ -200,7 +214,7 @@ impl Store {
         Ok(answer)
     }
 
-    fn get(&self, request: &Request) -> Done {
+    fn get(&self, request: &Request, fault: Option<Fault>) -> Done {
         let object = self
             .objects
             .get(&request.key)
@@ -225,28 +239,39 @@ impl Store {
             answer = answer.with("content-range", format!("bytes {first}-{}/{total}", end - 1));
         }
         answer.body = object.data[first..end].to_vec();
+        if fault == Some(Fault::Corrupt) {
+            let middle = answer.body.len() / 2;
+            if let Some(byte) = answer.body.get_mut(middle) {
+                *byte ^= 1;
+            }
+        }
         Ok(answer)
     }
 
-    fn upload_part(&mut self, request: &Request, quirks: &Quirks, fault: Option<Fault>) -> Done {
-        check_sums(request, quirks)?;
+    fn upload_part(
+        &mut self,
+        request: &mut Request,
+        sums: &Sums,
+        quirks: &Quirks,
+        fault: Option<Fault>,
+    ) -> Done {
         let number: i64 = request.query["partNumber"].parse().unwrap_or(0);
         let limit = i64::try_from(quirks.max_parts).unwrap_or(i64::MAX);
         if !(1..=limit).contains(&number) {
             return Err(Answer::error(400, "InvalidArgument", "the part number is out of range"));
         }
-        let mut data = request.body.clone();
+        let mut data = std::mem::take(&mut request.body);
+        let mut sum = sums.crc64;
         if fault == Some(Fault::Corrupt)
             && let Some(byte) = data.last_mut()
         {
             *byte ^= 1;
+            sum = crc64(&data);
         }
-        let sum = crc64(&data);
-        let told = if fault == Some(Fault::WrongChecksum) { !sum } else { crc64(&request.body) };
-        let etag = if quirks.opaque_etags {
-            format!("\"part-{number}-{:x}\"", crc64(&request.body))
-        } else {
-            format!("\"{}\"", sign::hex(&Md5::digest(&request.body)))
+        let told = if fault == Some(Fault::WrongChecksum) { !sum } else { sums.crc64 };
+        let etag = match &sums.md5 {
+            None => format!("\"part-{number}-{:x}\"", sums.crc64),
+            Some(md5) => format!("\"{md5}\""),
         };
         let bytes = data.len() as u64;
         if quirks.discard {
@@ -370,30 +395,47 @@ fn kept(request: &Request) -> BTreeMap<String, String> {
     request.headers.iter().filter(|(name, _)| kept(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
-fn sums(data: &[u8]) -> [(&'static str, String); 3] {
-    let crc32c = crc_fast::checksum(Crc32Iscsi, data).to_be_bytes();
-    [
-        ("x-amz-checksum-crc64nvme", base64_of(crc64(data))),
-        ("x-amz-checksum-crc32c", STANDARD.encode(&crc32c[4..])),
-        ("content-md5", STANDARD.encode(Md5::digest(data))),
-    ]
+/// What the server computes of the bytes of a request.
+pub(super) struct Sums {
+    crc64: u64,
+    /// In hexadecimal; absent where ETags are something else.
+    md5: Option<String>,
 }
 
-fn check_sums(request: &Request, quirks: &Quirks) -> Result<(), Answer> {
-    let cares = [quirks.crc64, quirks.crc32c, quirks.md5];
-    for ((name, right), care) in sums(&request.body).into_iter().zip(cares) {
-        let Some(sent) = request.header(name) else { continue };
-        match care {
-            Care::Refused => {
-                return Err(Answer::error(400, "InvalidArgument", "an unsupported header was received"));
-            }
-            Care::Checked if sent != right => {
-                return Err(Answer::error(400, "BadDigest", "the bytes have another checksum"));
-            }
-            _ => {}
+impl Sums {
+    /// Those of the body, or the refusal of a checksum that was sent along.
+    pub(super) fn of(request: &Request, quirks: &Quirks) -> Result<Self, Answer> {
+        if !matches!(request.op(), Op::PutObject | Op::UploadPart) {
+            return Ok(Self { crc64: 0, md5: None });
         }
+        let data = &request.body;
+        let own = crc64(data);
+        let md5 = |wanted: bool| wanted.then(|| Md5::digest(data));
+        let etag = md5(!quirks.opaque_etags);
+        let crc32c = || {
+            let crc = crc_fast::checksum(Crc32Iscsi, data).to_be_bytes();
+            STANDARD.encode(&crc[4..])
+        };
+        let names = ["x-amz-checksum-crc64nvme", "x-amz-checksum-crc32c", "content-md5"];
+        for (name, care) in names.into_iter().zip([quirks.crc64, quirks.crc32c, quirks.md5]) {
+            let Some(sent) = request.header(name) else { continue };
+            let right = || match name {
+                "x-amz-checksum-crc64nvme" => base64_of(own),
+                "x-amz-checksum-crc32c" => crc32c(),
+                _ => etag.or_else(|| md5(true)).map(|md5| STANDARD.encode(md5)).unwrap_or_default(),
+            };
+            match care {
+                Care::Refused => {
+                    return Err(Answer::error(400, "InvalidArgument", "an unsupported header was received"));
+                }
+                Care::Checked if sent != right() => {
+                    return Err(Answer::error(400, "BadDigest", "the bytes have another checksum"));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { crc64: own, md5: etag.map(|md5| sign::hex(&md5)) })
     }
-    Ok(())
 }
 
 /// A store that checks says what it found.
@@ -419,12 +461,12 @@ fn civil(at: i64) -> (i64, i64, i64, i64, i64, i64, i64) {
     (year, month, day, rest / 3600, rest / 60 % 60, rest % 60, (days + 4).rem_euclid(7))
 }
 
-fn iso(at: i64) -> String {
+pub(super) fn iso(at: i64) -> String {
     let (year, month, day, hour, minute, second, _) = civil(at);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
 }
 
-fn http_date(at: &str) -> String {
+pub(super) fn http_date(at: &str) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

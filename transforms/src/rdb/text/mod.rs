@@ -4,17 +4,17 @@
 //! its score is known) is bounded, and larger ones are refused.
 
 mod json;
-mod resp;
 
 use std::mem;
 
+use formats::rdb::commands::{self, Commands, Refused};
 use formats::rdb::{Decoder, Event, Key, Record};
-use pipeline::{Format, Output, Result};
+use pipeline::{Error, Format, Output, Result};
 
 use super::step::Fail;
 
 /// Largest packed collection, and largest string that must be held whole.
-const HELD: usize = 8 << 20;
+const HELD: usize = commands::HELD;
 
 /// What a text form holds at most: a packed collection, what it decompresses to, held strings, output of one piece.
 pub(super) const MEMORY: usize = 4 * HELD;
@@ -46,6 +46,17 @@ impl TextForm {
     }
 }
 
+impl From<Refused> for Fail {
+    fn from(refused: Refused) -> Self {
+        Self::Ours(
+            Error::transform(refused.what)
+                .with("offset", refused.offset)
+                .with("key", refused.key.escape_ascii())
+                .hint("leave such keys out: --redis-drop modules, --types, --drop-keys"),
+        )
+    }
+}
+
 /// Writes text.
 #[derive(Debug)]
 pub(super) struct Text {
@@ -57,7 +68,7 @@ pub(super) struct Text {
 
 #[derive(Debug)]
 enum Writer {
-    Resp(resp::Resp),
+    Resp(Box<Commands>),
     Json(json::Json),
 }
 
@@ -68,7 +79,7 @@ impl Text {
             in_key: false,
             out: Vec::new(),
             writer: match form {
-                TextForm::Resp => Writer::Resp(resp::Resp::default()),
+                TextForm::Resp => Writer::Resp(Box::default()),
                 TextForm::Json => Writer::Json(json::Json::default()),
             },
         }
@@ -76,7 +87,7 @@ impl Text {
 
     pub(super) fn select(&mut self, db: u64) {
         match &mut self.writer {
-            Writer::Resp(_) => resp::select(db, &mut self.out),
+            Writer::Resp(_) => commands::select(db, &mut self.out),
             Writer::Json(json) => json.select(db),
         }
     }
@@ -92,7 +103,7 @@ impl Text {
             Event::Chunk(chunk) if *in_key => {
                 match writer {
                     Writer::Resp(resp) => {
-                        decoder.push::<Fail, _>(record.raw, &mut |item| resp.item(&item, out))?;
+                        decoder.push::<Fail, _>(record.raw, &mut |item| Ok(resp.item(&item, out)?))?;
                     }
                     Writer::Json(json) => {
                         decoder.push::<Fail, _>(record.raw, &mut |item| {
@@ -112,7 +123,7 @@ impl Text {
             }
             Event::Function { library } => {
                 if let Writer::Resp(_) = writer {
-                    resp::command(out, &[b"FUNCTION", b"LOAD", b"REPLACE", library]);
+                    commands::command(out, &[b"FUNCTION", b"LOAD", b"REPLACE", library]);
                 }
                 Ok(())
             }
@@ -133,7 +144,7 @@ impl Text {
 
 fn begin(writer: &mut Writer, key: &Key<'_>, offset: u64, out: &mut Vec<u8>) -> Result<(), Fail> {
     match writer {
-        Writer::Resp(resp) => resp.begin(key, offset, out),
+        Writer::Resp(resp) => Ok(resp.begin(key, offset, out)?),
         Writer::Json(json) => {
             json.begin(key, out);
             Ok(())

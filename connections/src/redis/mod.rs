@@ -1,4 +1,4 @@
-//! How a server is reached: by name, by socket, through TLS, or by asking Sentinel.
+//! Redis and Valkey: how a server is reached, by name, by socket, through TLS, or by asking Sentinel; and the words of its protocol.
 
 use std::fmt;
 use std::io;
@@ -11,19 +11,27 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::refusal;
-use super::wire::{Reply, Stream, Wire};
-use connections::tls;
+use crate::tls;
+
+mod cluster;
+pub mod refusal;
+mod wire;
+
+pub use cluster::{Map, pointed};
+pub use wire::{Reply, Stream, Wire, command};
 
 /// Unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where the server itself is.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) address: Address,
-    pub(super) port: u16,
-    pub(super) by_sentinel: bool,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Host or socket.
+    pub address: Address,
+    /// Port, for a host.
+    pub port: u16,
+    /// Sentinel gave it.
+    pub by_sentinel: bool,
 }
 
 impl fmt::Display for Place {
@@ -44,8 +52,17 @@ fn timeout(url: &DatabaseUrl) -> Duration {
         .map_or(CONNECT_TIMEOUT, Duration::from_secs)
 }
 
-/// The address of the URL, or the one that Sentinel gives for the name in it: a replica's, if one is there.
-pub(super) async fn locate(url: &DatabaseUrl, cx: &Context) -> Result<Place> {
+/// Which of a group of servers that Sentinel watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A replica, if a healthy one is there: reading it costs the primary nothing.
+    Replica,
+    /// The primary, which alone takes writes.
+    Primary,
+}
+
+/// The address of the URL, or the one that Sentinel gives for the name in it.
+pub async fn locate(url: &DatabaseUrl, role: Role, cx: &Context) -> Result<Place> {
     let at = Place { address: url.address.clone(), port: url.port(), by_sentinel: false };
     let Some(name) = url.parameters.get("sentinel") else { return Ok(at) };
     let mut wire = open(&at, url).await?;
@@ -69,7 +86,9 @@ pub(super) async fn locate(url: &DatabaseUrl, cx: &Context) -> Result<Place> {
         return Err(Error::source(format!("the Sentinel at {at} does not know `{name}`: {text}"))
             .hint("sentinel= names the primary as in `sentinel monitor NAME …`"));
     }
-    if let Some((host, port)) = healthy(&replicas) {
+    if role == Role::Replica
+        && let Some((host, port)) = healthy(&replicas)
+    {
         cx.info(format!("Sentinel gives the replica {host}:{port} of `{name}`"));
         return Ok(Place { address: Address::Tcp(host), port, by_sentinel: true });
     }
@@ -77,9 +96,14 @@ pub(super) async fn locate(url: &DatabaseUrl, cx: &Context) -> Result<Place> {
     let words = primary.texts();
     match words.as_slice() {
         [host, port] if port.parse::<u16>().is_ok() => {
-            cx.info(format!(
-                "Sentinel knows no healthy replica of `{name}`: reading the primary {host}:{port}"
-            ));
+            cx.info(match role {
+                Role::Replica => {
+                    format!(
+                        "Sentinel knows no healthy replica of `{name}`: reading the primary {host}:{port}"
+                    )
+                }
+                Role::Primary => format!("Sentinel gives the primary {host}:{port} of `{name}`"),
+            });
             let port = port.parse().unwrap_or_default();
             Ok(Place { address: Address::Tcp(host.clone()), port, by_sentinel: true })
         }
@@ -103,7 +127,7 @@ fn healthy(replicas: &Reply) -> Option<(String, u16)> {
 }
 
 /// Connects, and no more.
-pub(super) async fn open(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
+pub async fn open(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
     let limit = timeout(url);
     if let Ok(stream) = tokio::time::timeout(limit, stream(place, url)).await {
         return Ok(Wire::new(stream?, place.to_string()));
@@ -118,7 +142,7 @@ pub(super) async fn open(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
 }
 
 /// Connects and logs in.
-pub(super) async fn enter(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
+pub async fn enter(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
     let mut wire = open(place, url).await?;
     log_in(&mut wire, url).await?;
     Ok(wire)

@@ -7,7 +7,7 @@ use pipeline::{Error, Kind, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Anything that carries bytes both ways.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 
@@ -15,25 +15,31 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 const REPLY: usize = 1 << 20;
 
 /// Replies inside replies are refused below this depth.
-const DEPTH: u32 = 4;
+const DEPTH: u32 = 8;
 
 /// What is read at a time.
 const PIECE: usize = 256 << 10;
 
 /// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub enum Reply {
+    /// A word, such as `OK`.
     Simple(String),
+    /// A refusal, without its mark.
     Error(String),
+    /// A number.
     Integer(i64),
+    /// Bytes.
     Bulk(Vec<u8>),
+    /// Replies in a row.
     Array(Vec<Reply>),
+    /// Nothing.
     Nil,
 }
 
 impl Reply {
     /// The strings of an array, lossy; none for anything else.
-    pub(super) fn texts(&self) -> Vec<String> {
+    pub fn texts(&self) -> Vec<String> {
         let Self::Array(items) = self else { return Vec::new() };
         items
             .iter()
@@ -47,7 +53,7 @@ impl Reply {
 }
 
 /// Writes a command.
-pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+pub fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", arguments.len()).as_bytes());
     for argument in arguments {
         out.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
@@ -57,18 +63,23 @@ pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
 }
 
 /// A connection and what was read of it ahead.
-pub(super) struct Wire {
-    pub(super) stream: Box<dyn Stream>,
-    pub(super) ahead: BytesMut,
-    pub(super) place: String,
+pub struct Wire {
+    /// The connection itself.
+    pub stream: Box<dyn Stream>,
+    /// What was read of it and not used.
+    pub ahead: BytesMut,
+    /// The server, for messages.
+    pub place: String,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Box<dyn Stream>, place: String) -> Self {
+    /// A wire over a connection that is open.
+    pub fn new(stream: Box<dyn Stream>, place: String) -> Self {
         Self { stream, ahead: BytesMut::new(), place }
     }
 
-    pub(super) fn lost(&self, error: Option<io::Error>) -> Error {
+    /// The connection ended, or failed.
+    pub fn lost(&self, error: Option<io::Error>) -> Error {
         let told = Error::source(format!("the server at {} closed the connection", self.place))
             .of_kind(Kind::Temporary);
         match error {
@@ -77,13 +88,14 @@ impl Wire {
         }
     }
 
-    pub(super) fn confused(&self, what: &str) -> Error {
+    /// The answer is none that the protocol knows.
+    pub fn confused(&self, what: &str) -> Error {
         Error::source(format!("the server at {} answers as no Redis server does: {what}", self.place))
             .hint("is the port right, and does it speak TLS? rediss:// connects with it")
     }
 
     /// Reads more; never nothing.
-    pub(super) async fn more(&mut self) -> Result<()> {
+    pub async fn more(&mut self) -> Result<()> {
         self.ahead.reserve(PIECE);
         match self.stream.read_buf(&mut self.ahead).await {
             Ok(0) => Err(self.lost(None)),
@@ -92,7 +104,8 @@ impl Wire {
         }
     }
 
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes, and sees them off.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -101,7 +114,7 @@ impl Wire {
     }
 
     /// One line without its end. Bare line feeds, which a primary sends to say that it is still there, are passed over.
-    pub(super) async fn line(&mut self) -> Result<String> {
+    pub async fn line(&mut self) -> Result<String> {
         loop {
             while self.ahead.first() == Some(&b'\n') {
                 self.ahead.advance(1);
@@ -119,15 +132,15 @@ impl Wire {
     }
 
     /// Sends a command and reads its reply.
-    pub(super) async fn call(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
+    pub async fn call(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
         let mut bytes = Vec::new();
         command(&mut bytes, arguments);
         self.send(&bytes).await?;
         self.reply().await
     }
 
-    /// Reads a reply that is not larger than [`REPLY`].
-    pub(super) async fn reply(&mut self) -> Result<Reply> {
+    /// Reads a reply whose strings are not larger than 1 MiB.
+    pub async fn reply(&mut self) -> Result<Reply> {
         // Arrays that are open, each with how many items are due.
         let mut open: Vec<(usize, Vec<Reply>)> = Vec::new();
         loop {

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use formats::rdb::value::StreamId;
-use formats::rdb::{DataType, Item, Key, Role};
-use pipeline::Error;
+use super::decimal::{push_score, push_unsigned};
+use super::kind::DataType;
+use super::parse::Key;
+use super::value::{Item, Role, StreamId};
 
-use super::super::step::Fail;
-use super::HELD;
+/// Largest string that is held whole: a sorted set's member until its score is known, a hash's field until its expiry is.
+pub const HELD: usize = 8 << 20;
 
 /// Arguments that are gathered for one command, in bytes and in number.
 const BATCH: usize = 64 << 10;
@@ -20,8 +21,20 @@ const ARGUMENTS: usize = 1024;
 /// Pending entries of one consumer group that are held until their consumers come.
 const PENDING: usize = 100_000;
 
+/// A value that no commands make again, or not within the bounds here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub what: String,
+    /// Where the key's record begins in the file.
+    pub offset: u64,
+    /// The key.
+    pub key: Vec<u8>,
+}
+
+/// Writes the commands for one key after the other: [`Commands::begin`], the [`Item`]s of its value, [`Commands::end`].
 #[derive(Debug, Default)]
-pub(super) struct Resp {
+pub struct Commands {
     key: Vec<u8>,
     offset: u64,
     expires_at: Option<i64>,
@@ -33,9 +46,14 @@ pub(super) struct Resp {
     string: Vec<u8>,
     in_string: bool,
     going: Going,
-    /// A hash's last field, for its expiry.
+    /// A hash's last field, for its expiry, where fields have one.
     field: Vec<u8>,
+    fields_expire: bool,
+    /// Where in the batch the last field stands.
+    field_at: usize,
+    score: Vec<u8>,
     stream: Stream,
+    written: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +74,7 @@ struct Stream {
 }
 
 /// Writes one command.
-pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
+pub fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     count(out, b'*', arguments.len() as u64);
     for argument in arguments {
         bulk(out, argument);
@@ -64,29 +82,28 @@ pub(super) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
 }
 
 /// The keys that follow belong to this database.
-pub(super) fn select(db: u64, out: &mut Vec<u8>) {
+pub fn select(db: u64, out: &mut Vec<u8>) {
     command(out, &[b"SELECT", &text(db)]);
 }
 
-fn count(out: &mut Vec<u8>, mark: u8, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        #[allow(clippy::cast_possible_truncation, reason = "a digit")]
-        let digit = (number % 10) as u8;
-        digits[at] = b'0' + digit;
-        number /= 10;
-        if number == 0 {
-            break;
+/// A count or a length: few are longer than two digits.
+#[inline]
+fn count(out: &mut Vec<u8>, mark: u8, number: u64) {
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    match number {
+        0..10 => out.extend_from_slice(&[mark, digit(number), b'\r', b'\n']),
+        10..100 => out.extend_from_slice(&[mark, digit(number / 10), digit(number), b'\r', b'\n']),
+        _ => {
+            out.push(mark);
+            push_unsigned(out, number);
+            out.extend_from_slice(b"\r\n");
         }
     }
-    out.push(mark);
-    out.extend_from_slice(&digits[at..]);
-    out.extend_from_slice(b"\r\n");
 }
 
+#[inline]
 fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 16);
     count(out, b'$', bytes.len() as u64);
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
@@ -96,13 +113,19 @@ fn text(value: impl Copy + ToString) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-impl Resp {
-    pub(super) fn begin(&mut self, key: &Key<'_>, offset: u64, out: &mut Vec<u8>) -> Result<(), Fail> {
+impl Commands {
+    /// Commands written so far: as many replies will come.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Begins a key, whose record stands at `offset`.
+    pub fn begin(&mut self, key: &Key<'_>, offset: u64, out: &mut Vec<u8>) -> Result<(), Refused> {
         self.offset = offset;
         self.key.clear();
         self.key.extend_from_slice(key.name);
         self.expires_at = key.expires_at;
-        self.stream = Stream::default();
+        self.fields_expire = key.kind.fields_expire();
         self.command = match key.kind.data_type() {
             DataType::String => b"SET",
             DataType::List => b"RPUSH",
@@ -111,33 +134,37 @@ impl Resp {
             DataType::Hash => b"HSET",
             DataType::Stream => b"XADD",
             kind @ (DataType::Array | DataType::Module) => {
-                return Err(self
-                    .refuse(format!("there is no command that makes a value of type {kind} again"))
-                    .hint("leave such keys out: --redis-drop modules, --types, --drop-keys")
-                    .into());
+                return Err(
+                    self.refuse(format!("there is no command that makes a value of type {kind} again"))
+                );
             }
         };
-        if self.command == b"SET" {
-            count(out, b'*', 3);
-            bulk(out, self.command);
-            bulk(out, &self.key);
+        match self.command {
+            b"SET" => {
+                self.written += 1;
+                out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
+                bulk(out, &self.key);
+            }
+            b"XADD" => self.stream = Stream::default(),
+            _ => {}
         }
         Ok(())
     }
 
-    fn refuse(&self, what: String) -> Error {
-        Error::transform(what).with("offset", self.offset).with("key", self.key.escape_ascii())
+    fn refuse(&self, what: String) -> Refused {
+        Refused { what, offset: self.offset, key: self.key.clone() }
     }
 
-    pub(super) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Fail> {
+    /// Ends it: what was gathered, and the expiry.
+    pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Refused> {
         self.flush(out);
         if let Some(at) = self.expires_at {
-            command(out, &[b"PEXPIREAT", &self.key, &text(at)]);
+            counted(&mut self.written, out, &[b"PEXPIREAT", &self.key, &text(at)]);
         }
-        if mem::take(&mut self.stream).pending.is_empty() {
+        if self.command != b"XADD" || mem::take(&mut self.stream).pending.is_empty() {
             return Ok(());
         }
-        Err(self.refuse("a pending entry of the stream belongs to no consumer".to_owned()).into())
+        Err(self.refuse("a pending entry of the stream belongs to no consumer".to_owned()))
     }
 
     /// Writes the command that was gathered.
@@ -150,20 +177,26 @@ impl Resp {
     }
 
     /// A command's start: its name, the key, and then so many arguments.
-    fn head(&self, arguments: usize, out: &mut Vec<u8>) {
+    fn head(&mut self, arguments: usize, out: &mut Vec<u8>) {
+        self.written += 1;
         count(out, b'*', arguments as u64 + 2);
         bulk(out, self.command);
         bulk(out, &self.key);
     }
 
-    pub(super) fn item(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), Fail> {
+    /// Takes the next piece of the value.
+    pub fn item(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
         match *item {
             Item::Bytes { role, data, total, last } => self.bytes(role, data, total, last, out),
             Item::Score(score) => {
-                let member = mem::take(&mut self.string);
-                bulk(&mut self.batch, &self::score(score));
-                bulk(&mut self.batch, &member);
-                self.string = member;
+                self.score.clear();
+                match score {
+                    f64::INFINITY => self.score.extend_from_slice(b"inf"),
+                    f64::NEG_INFINITY => self.score.extend_from_slice(b"-inf"),
+                    _ => push_score(&mut self.score, score),
+                }
+                bulk(&mut self.batch, &self.score);
+                bulk(&mut self.batch, &self.string);
                 self.string.clear();
                 self.arguments += 2;
                 self.flush_full(out);
@@ -171,7 +204,11 @@ impl Resp {
             }
             Item::FieldExpires(at) => {
                 self.flush(out);
-                command(out, &[b"HPEXPIREAT", &self.key, &text(at), b"FIELDS", b"1", &self.field]);
+                counted(
+                    &mut self.written,
+                    out,
+                    &[b"HPEXPIREAT", &self.key, &text(at), b"FIELDS", b"1", &self.field],
+                );
                 Ok(())
             }
             Item::Entry { id, fields } => {
@@ -186,10 +223,11 @@ impl Resp {
                 if self.stream.entries == 0 {
                     // There is no command for an empty stream: an entry is added and trimmed at once.
                     let id = if last_id == StreamId::default() { text("0-1") } else { text(last_id) };
-                    command(out, &[b"XADD", &self.key, b"MAXLEN", b"0", &id, b"x", b"y"]);
+                    counted(&mut self.written, out, &[b"XADD", &self.key, b"MAXLEN", b"0", &id, b"x", b"y"]);
                 }
                 match more {
-                    Some((_, deleted, added)) => command(
+                    Some((_, deleted, added)) => counted(
+                        &mut self.written,
                         out,
                         &[
                             b"XSETID",
@@ -201,7 +239,7 @@ impl Resp {
                             &text(deleted),
                         ],
                     ),
-                    None => command(out, &[b"XSETID", &self.key, &text(last_id)]),
+                    None => counted(&mut self.written, out, &[b"XSETID", &self.key, &text(last_id)]),
                 }
                 Ok(())
             }
@@ -209,36 +247,40 @@ impl Resp {
                 self.stream.group = name.to_vec();
                 let id = text(last_id);
                 match entries_read {
-                    Some(read) => command(
+                    Some(read) => counted(
+                        &mut self.written,
                         out,
                         &[b"XGROUP", b"CREATE", &self.key, name, &id, b"ENTRIESREAD", &text(read)],
                     ),
-                    None => command(out, &[b"XGROUP", b"CREATE", &self.key, name, &id]),
+                    None => counted(&mut self.written, out, &[b"XGROUP", b"CREATE", &self.key, name, &id]),
                 }
                 Ok(())
             }
             Item::Pending { id, delivered_at, deliveries } => {
                 self.stream.pending.insert(id, (delivered_at, deliveries));
                 if self.stream.pending.len() > PENDING {
-                    return Err(self
-                        .refuse(format!("a consumer group has more than {PENDING} pending entries"))
-                        .into());
+                    return Err(
+                        self.refuse(format!("a consumer group has more than {PENDING} pending entries"))
+                    );
                 }
                 Ok(())
             }
             Item::Consumer { name, .. } => {
                 self.stream.consumer = name.to_vec();
-                command(out, &[b"XGROUP", b"CREATECONSUMER", &self.key, &self.stream.group, name]);
+                counted(
+                    &mut self.written,
+                    out,
+                    &[b"XGROUP", b"CREATECONSUMER", &self.key, &self.stream.group, name],
+                );
                 Ok(())
             }
             Item::ConsumerPending(id) => {
                 let Some((at, deliveries)) = self.stream.pending.remove(&id) else {
-                    return Err(self
-                        .refuse(format!("the stream's pending entry {id} is in no group"))
-                        .into());
+                    return Err(self.refuse(format!("the stream's pending entry {id} is in no group")));
                 };
                 let Stream { group, consumer, .. } = &self.stream;
-                command(
+                counted(
+                    &mut self.written,
                     out,
                     &[
                         b"XCLAIM",
@@ -285,11 +327,23 @@ impl Resp {
         total: u64,
         last: bool,
         out: &mut Vec<u8>,
-    ) -> Result<(), Fail> {
+    ) -> Result<(), Refused> {
         if !std::mem::replace(&mut self.in_string, !last) {
             self.start(role, total, out)?;
+            if last && self.going == Going::Held && role != Role::Member {
+                // Whole and short, as nearly all are.
+                if role == Role::Field && self.fields_expire {
+                    self.field.extend_from_slice(data);
+                }
+                bulk(&mut self.batch, data);
+                self.arguments += 1;
+                if role != Role::Field {
+                    self.flush_full(out);
+                }
+                return Ok(());
+            }
         }
-        if role == Role::Field && self.command == b"HSET" {
+        if role == Role::Field && self.fields_expire {
             self.field.extend_from_slice(data);
         }
         match self.going {
@@ -304,9 +358,7 @@ impl Resp {
             // Waits for its score.
             Going::Held if role == Role::Member => {}
             Going::Held => {
-                let string = mem::take(&mut self.string);
-                bulk(&mut self.batch, &string);
-                self.string = string;
+                bulk(&mut self.batch, &self.string);
                 self.string.clear();
                 self.arguments += 1;
                 if role != Role::Field {
@@ -318,20 +370,18 @@ impl Resp {
     }
 
     /// Decides where a string goes that begins.
-    fn start(&mut self, role: Role, total: u64, out: &mut Vec<u8>) -> Result<(), Fail> {
+    fn start(&mut self, role: Role, total: u64, out: &mut Vec<u8>) -> Result<(), Refused> {
         let long = total > BATCH as u64;
         match (self.command, role) {
             // The head is written already, with the right number of arguments.
             (b"SET" | b"XADD", _) => self.going = Going::Out,
             // A member waits for its score, and a field for its expiry.
             (_, Role::Member | Role::Field) if total > HELD as u64 => {
-                return Err(self
-                    .refuse(format!("a member or field of {total} bytes is too long to be held"))
-                    .hint("leave the key out with --drop-keys")
-                    .into());
+                return Err(self.refuse(format!("a member or field of {total} bytes is too long to be held")));
             }
             (_, Role::Field) => {
                 self.field.clear();
+                self.field_at = self.batch.len();
                 if long {
                     self.flush(out);
                     self.head(2, out);
@@ -362,22 +412,15 @@ impl Resp {
 
     /// Writes what was gathered, and the field gathered last as the beginning of a command of its own.
     fn field_alone(&mut self, out: &mut Vec<u8>) {
-        let field = mem::take(&mut self.field);
-        let mut stands = Vec::new();
-        bulk(&mut stands, &field);
-        self.batch.truncate(self.batch.len() - stands.len());
+        let field = self.batch.split_off(self.field_at);
         self.arguments -= 1;
         self.flush(out);
         self.head(2, out);
-        out.extend_from_slice(&stands);
-        self.field = field;
+        out.extend_from_slice(&field);
     }
 }
 
-/// A score as servers read it.
-fn score(score: f64) -> Vec<u8> {
-    if score.is_infinite() {
-        return if score > 0.0 { b"inf".to_vec() } else { b"-inf".to_vec() };
-    }
-    text(score)
+fn counted(written: &mut u64, out: &mut Vec<u8>, arguments: &[&[u8]]) {
+    *written += 1;
+    command(out, arguments);
 }
