@@ -45,8 +45,10 @@ const DEFAULT_REGIONS: [&str; 17] = [
 /// It reads plain files whose names end in `.rdb`.
 pub(crate) fn fits(typed: &str, name: &str, compression: &Compression, encrypted: bool) -> Result<()> {
     if compression.codec != Codec::None || encrypted {
-        return Err(Error::usage(format!("ElastiCache reads no compressed or encrypted snapshot, and `{typed}` is one"))
-            .hint("let the name end in .rdb, and leave `--compress` and `--encrypt-to` out"));
+        return Err(Error::usage(format!(
+            "ElastiCache reads no compressed or encrypted snapshot, and `{typed}` is one"
+        ))
+        .hint("let the name end in .rdb, and leave `--compress` and `--encrypt-to` out"));
     }
     if !name.is_empty() && Path::new(name).extension().is_none_or(|ending| ending != "rdb") {
         return Err(Error::usage(format!(
@@ -256,11 +258,12 @@ mod tests {
     #[test]
     fn names_and_policies() {
         let none = Compression::new(Codec::None);
-        assert!(fits("s3://b/a.rdb", "a.rdb", &none).is_ok());
+        assert!(fits("s3://b/a.rdb", "a.rdb", &none, false).is_ok());
         for bad in ["a.dump", "a,b.rdb", "a.rdb.gz"] {
-            assert_eq!(fits(bad, bad, &none).unwrap_err().exit_code(), 2, "{bad}");
+            assert_eq!(fits(bad, bad, &none, false).unwrap_err().exit_code(), 2, "{bad}");
         }
-        assert!(fits("a.rdb", "a.rdb", &Compression::new(Codec::Zstd)).is_err());
+        assert!(fits("a.rdb", "a.rdb", &Compression::new(Codec::Zstd), false).is_err());
+        assert!(fits("a.rdb", "a.rdb", &none, true).is_err());
         let policy = policy("arn:aws:s3:::b", Some("eu-south-2"), &["arn:aws:s3:::b/k.rdb".to_owned()]);
         let statement = &policy["Statement"][0];
         assert_eq!(statement["Principal"]["Service"], "eu-south-2.elasticache-snapshot.amazonaws.com");

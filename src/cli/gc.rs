@@ -1,6 +1,6 @@
 //! `dbferry gc`: what killed runs left, in an object store or in a folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use archives::prune::{self, Tombstone};
@@ -19,10 +19,10 @@ pub(crate) async fn run(args: GcArgs, _: &Context) -> Result<()> {
     let age = time::parse("--older-than", &args.older_than)?;
     match To::parse(&args.endpoint)? {
         To::S3(url) => bucket(&args, &url, age).await,
-        To::Path(path) => folder(&args, PathBuf::from(path), age),
+        To::Path(path) => folder(&args, Path::new(&path), age),
         To::Volume(path) => {
             sinks::pvc::require_volume(Path::new(&path))?;
-            folder(&args, PathBuf::from(path), age)
+            folder(&args, Path::new(&path), age)
         }
         _ => Err(Error::usage(format!(
             "`gc` takes a folder, pvc:// or s3://, and `{}` is none",
@@ -91,9 +91,9 @@ async fn bucket(args: &GcArgs, url: &S3Url, age: Duration) -> Result<()> {
     }
 }
 
-fn folder(args: &GcArgs, root: PathBuf, age: Duration) -> Result<()> {
-    let found = files::find(&root, age)?;
-    let tombstones = prune::tombstones(&root, age)?;
+fn folder(args: &GcArgs, root: &Path, age: Duration) -> Result<()> {
+    let found = files::find(root, age)?;
+    let tombstones = prune::tombstones(root, age)?;
     let mut left: Vec<Error> = Vec::new();
     if args.yes {
         left.extend(found.staged.iter().filter_map(|leftover| files::remove(leftover).err()));

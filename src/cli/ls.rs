@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use archives::catalogue::Strange;
 use archives::{Archive, Catalogue, Place, Standing};
 use jiff::Timestamp;
 use pipeline::{Context, Error, Result};
@@ -96,28 +97,29 @@ fn table(catalogue: &Catalogue, now: Timestamp) -> String {
             standing(archive, now),
         ]
     });
-    let mut text = columns(std::iter::once(head).chain(rows).collect());
-    for odd in &catalogue.strange {
-        text.push_str(&format!("kept, no archive of this version: {}: {}\n", plain(&odd.name), odd.why));
-    }
+    let mut lines = vec![columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())];
+    lines.extend(catalogue.strange.iter().map(strange));
     let stored: u64 = catalogue.archives.iter().map(|archive| archive.stored_bytes).sum();
     let total = catalogue.archives.len();
     let verified = catalogue.archives.iter().filter(|archive| archive.standing.is_verified()).count();
-    text.push_str(&format!("total: {total} archives, {} stored, {verified} verified\n", size::show(stored)));
-    text
+    lines.push(format!("total: {total} archives, {} stored, {verified} verified\n", size::show(stored)));
+    lines.concat()
+}
+
+/// What was found beside the archives, and why it is none.
+pub(crate) fn strange(odd: &Strange) -> String {
+    format!("kept, no archive of this version: {}: {}\n", plain(&odd.name), odd.why)
 }
 
 /// Lines of columns, each as wide as its widest entry; the last is not filled up.
-pub(crate) fn columns<const N: usize>(rows: Vec<[String; N]>) -> String {
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: Vec<usize> =
         (0..N).map(|c| rows.iter().map(|row| row[c].chars().count()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
-        let mut line = String::new();
-        for (entry, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{entry:width$}  "));
-        }
-        text.push_str(line.trim_end());
+        let cells: Vec<_> =
+            row.iter().zip(&widths).map(|(entry, &width)| format!("{entry:width$}  ")).collect();
+        text.push_str(cells.concat().trim_end());
         text.push('\n');
     }
     text
@@ -176,6 +178,6 @@ pub(crate) async fn show(args: ShowArgs, _: &Context) -> Result<()> {
         lines.push(("last check", line));
     }
     lines.extend(manifest.warnings.iter().map(|warning| ("warning", warning.clone())));
-    let text: String = lines.iter().map(|(what, value)| format!("{what:11} {value}\n")).collect();
-    render::print(&text)
+    let lines: Vec<_> = lines.iter().map(|(what, value)| format!("{what:11} {value}\n")).collect();
+    render::print(&lines.concat())
 }

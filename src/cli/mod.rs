@@ -51,11 +51,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Copy(args) => {
             judged(&args.output.clone(), 6, async |cx| Box::pin(copy::run(*args, cx)).await)
         }
-        Command::Verify(args) => in_runtime(&args.output.clone(), async |cx| verify::run(args, cx).await),
+        Command::Verify(args) => {
+            in_runtime(&args.output.clone(), async |cx| Box::pin(verify::run(args, cx)).await)
+        }
         Command::Inspect(args) => in_runtime(&args.output.clone(), async |cx| inspect::run(args, cx).await),
         Command::Compare(args) => judged(&args.output.clone(), 6, async |cx| compare::run(args, cx).await),
         Command::Check(args) => judged(&args.output.clone(), 5, async |cx| check::run(*args, cx).await),
-        Command::Drill(args) => in_runtime(&args.output.clone(), async |cx| drill::run(args, cx).await),
+        Command::Drill(args) => {
+            in_runtime(&args.output.clone(), async |cx| Box::pin(drill::run(args, cx)).await)
+        }
         Command::Run(args) => coded(&args.output.clone(), async |cx| jobs::run(args, cx).await),
         Command::Config(args) => finish(jobs::config(&args), None),
         Command::Ls(args) => in_runtime(&args.output.clone(), async |cx| ls::list(args, cx).await),

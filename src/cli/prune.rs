@@ -177,12 +177,12 @@ impl Pruned {
     }
 
     fn table(&self, yes: bool) -> String {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         let (mut keep, mut go, mut freed) = (0, 0, 0);
         for group in &self.groups {
-            text.push_str(&format!("{}\n", if group.name.is_empty() { "all archives" } else { &group.name }));
+            lines.push(format!("{}\n", if group.name.is_empty() { "all archives" } else { &group.name }));
             if let Some(held) = &group.held {
-                text.push_str(&format!("  HELD, nothing is removed: {held}\n"));
+                lines.push(format!("  HELD, nothing is removed: {held}\n"));
             }
             let rows = group.verdicts.iter().map(|(index, verdict)| {
                 let archive = &self.catalogue.archives[*index];
@@ -200,21 +200,15 @@ impl Pruned {
                     verdict.reasons.join(", "),
                 ]
             });
-            text.push_str(&ls::columns(rows.collect()));
+            lines.push(ls::columns(&rows.collect::<Vec<_>>()));
         }
-        for odd in &self.catalogue.strange {
-            text.push_str(&format!(
-                "kept, no archive of this version: {}: {}\n",
-                ls::plain(&odd.name),
-                odd.why
-            ));
-        }
+        lines.extend(self.catalogue.strange.iter().map(ls::strange));
         let freed = size::show(freed);
-        text.push_str(&if yes {
+        lines.push(if yes {
             format!("kept {keep}, removed {} of {go}, {freed}\n", self.removed.len())
         } else {
             format!("keeps {keep}, would remove {go}, {freed}: `--yes` does\n")
         });
-        text
+        lines.concat()
     }
 }

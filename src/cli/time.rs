@@ -26,7 +26,7 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(at).as_secs();
     match seconds {
         ..-600 => "in the future".to_owned(),
-        ..120 => format!("{} s", seconds.max(0)),
+        -600..120 => format!("{} s", seconds.max(0)),
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),

@@ -328,12 +328,11 @@ fn resident(root: u32) -> u64 {
 fn ten_jobs_at_once_stay_within_the_one_budget() {
     const BUDGET: u64 = 1 << 30;
     let place = place();
-    let mut text =
-        "memory = '1GiB'\nparallel = 10\nper_host = 10\n[defaults]\nto = 'out/{job}.lz4'\n".to_owned();
-    for number in 0..10 {
-        text.push_str(&format!("[jobs.j{number}]\nfrom = 'cmd:head -c 60000000 /dev/urandom; sleep 1'\n"));
-    }
-    place.write("jobs.toml", text);
+    let head = "memory = '1GiB'\nparallel = 10\nper_host = 10\n[defaults]\nto = 'out/{job}.lz4'\n";
+    let jobs: Vec<_> = (0..10)
+        .map(|number| format!("[jobs.j{number}]\nfrom = 'cmd:head -c 60000000 /dev/urandom; sleep 1'\n"))
+        .collect();
+    place.write("jobs.toml", format!("{head}{}", jobs.concat()));
     let mut child = place.command(&["run", "jobs.toml", "-q"]).spawn().unwrap();
     let mut most = 0;
     let status = loop {

@@ -23,7 +23,7 @@ pub(crate) fn kept(all: &[Night], policy: &Policy, now: i64) -> BTreeSet<String>
     let newer = |a: (usize, &Night), b: (usize, &Night)| (a.1.at, a.0) > (b.1.at, b.0);
     let present: Vec<_> = numbered.iter().copied().filter(|(_, n)| !is_future(n)).collect();
     let newest = present.iter().copied().find(|&a| present.iter().all(|&b| a.0 == b.0 || newer(a, b)));
-    if held(newest, &present, policy, &newer) {
+    if held(newest, &present, policy, newer) {
         return all.iter().map(|night| night.name.clone()).collect();
     }
     let sound: Vec<_> = present.iter().copied().filter(|(_, n)| n.soundness != Soundness::Failed).collect();
@@ -75,7 +75,7 @@ fn held(
     newest: Option<(usize, &Night)>,
     present: &[(usize, &Night)],
     policy: &Policy,
-    newer: &dyn Fn((usize, &Night), (usize, &Night)) -> bool,
+    newer: impl Fn((usize, &Night), (usize, &Night)) -> bool,
 ) -> bool {
     let Some(newest) = newest else { return false };
     if newest.1.soundness != Soundness::Verified || (newest.1.bytes as u64) < policy.min_size {

@@ -86,12 +86,11 @@ pub(crate) async fn run(
         Ok(status) => (status.map_err(failed)?, None),
         Err(stop) => {
             signal(group, Signal::TERM);
-            let status = match tokio::time::timeout(GRACE, child.wait()).await {
-                Ok(status) => status,
-                Err(_) => {
-                    signal(group, Signal::KILL);
-                    child.wait().await
-                }
+            let status = if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
+                status
+            } else {
+                signal(group, Signal::KILL);
+                child.wait().await
             };
             (status.map_err(failed)?, Some(stop))
         }

@@ -78,7 +78,7 @@ pub(super) fn text(outcomes: &[Outcome], successes: &BTreeMap<String, f64>, now:
     for (job, at) in &told {
         lines.push(format!("{SUCCESS}{} {at}\n", labels(job, "")));
     }
-    section(&mut text, SUCCESS, "When the job last succeeded.", lines);
+    section(&mut text, SUCCESS, "When the job last succeeded.", &lines);
     for (name, help, values) in METRICS {
         let mut lines = Vec::new();
         for outcome in outcomes {
@@ -86,12 +86,12 @@ pub(super) fn text(outcomes: &[Outcome], successes: &BTreeMap<String, f64>, now:
                 lines.push(format!("{name}{} {value}\n", labels(&outcome.job, label)));
             }
         }
-        section(&mut text, name, help, lines);
+        section(&mut text, name, help, &lines);
     }
     text
 }
 
-fn section(text: &mut String, name: &str, help: &str, lines: Vec<String>) {
+fn section(text: &mut String, name: &str, help: &str, lines: &[String]) {
     if !lines.is_empty() {
         write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{}", lines.concat())
             .expect("a string takes everything");

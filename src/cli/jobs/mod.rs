@@ -167,7 +167,7 @@ impl Run {
         let mut outcome = if self.cancel.is_cancelled() {
             Outcome::failed(name, self.stopped("it was not begun"))
         } else {
-            self.leased(name, job).await
+            Box::pin(self.leased(name, job)).await
         };
         outcome.seconds = began.elapsed().as_secs_f64();
         let hooks = job.hooks.clone().unwrap_or_default();

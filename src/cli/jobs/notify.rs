@@ -96,14 +96,12 @@ pub(super) async fn ended(report: &Report, outcomes: &[Outcome], document: &Valu
 
 /// The last words of the jobs that failed.
 fn tail(outcomes: &[Outcome]) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.code != 0) {
-        text.push_str(&format!("{}\n", outcome.line()));
-        for line in &outcome.tail {
-            text.push_str(&format!("  {line}\n"));
-        }
+        lines.push(format!("{}\n", outcome.line()));
+        lines.extend(outcome.tail.iter().map(|line| format!("  {line}\n")));
     }
-    text
+    lines.concat()
 }
 
 /// One line, where Kubernetes looks for it.
