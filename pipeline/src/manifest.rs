@@ -37,7 +37,7 @@ pub fn check_part_path(path: &str) -> std::result::Result<(), &'static str> {
     for component in path.split('/') {
         match component {
             "" => return Err("it is absolute, or has an empty component"),
-            "." | ".." => return Err("it has a component `.` or `..`"),
+            "." | ".." => return Err("it has a component `.` or `..`, which leads outside the archive"),
             _ if component.len() > 255 => return Err("a component is longer than 255 bytes"),
             _ => {}
         }

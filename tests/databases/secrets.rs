@@ -18,7 +18,8 @@ pub(crate) fn trials(trials: Trials) -> Trials {
             server.create_user("carrier", PASSWORD)?;
             server.sql("GRANT ALL ON *.* TO carrier@'%'")?;
             let url = server.url("carrier", "shop")?;
-            watched(&Tool::mysql(&server), &url, "mariadb-dump")
+            watched(&Tool::mysql(&server), &url, "native", "dbferry")?;
+            watched(&Tool::mysql(&server), &url, "client", "mariadb-dump")
         })
         .with("no_mysql_9_password_is_seen", &[Needs::MySql], || {
             let server = test_servers::mysql()?;
@@ -26,7 +27,8 @@ pub(crate) fn trials(trials: Trials) -> Trials {
             server.create_user("carrier", PASSWORD)?;
             server.sql("GRANT ALL ON *.* TO carrier@'%'")?;
             let url = server.url("carrier", "shop")?;
-            watched(&Tool::mysql(&server), &url, "mysqldump")
+            watched(&Tool::mysql(&server), &url, "native", "dbferry")?;
+            watched(&Tool::mysql(&server), &url, "client", "mysqldump")
         })
         .with("no_postgres_password_is_seen", &[Needs::Postgres], || {
             let server = test_servers::postgres()?;
@@ -34,7 +36,7 @@ pub(crate) fn trials(trials: Trials) -> Trials {
             sample::load_postgres_bulk(&server, "shop", 40 << 20, 1)?;
             server.create_role("carrier", PASSWORD, "SUPERUSER")?;
             let url = server.url("carrier", "shop")?;
-            watched(&Tool::postgres(&server), &url, "pg_dump")
+            watched(&Tool::postgres(&server), &url, "auto", "pg_dump")
         })
 }
 
@@ -46,9 +48,9 @@ fn holds_secret(text: &str) -> bool {
         || text.contains("pa%24%24word")
 }
 
-fn watched(tool: &Tool, url: &str, client: &str) -> TestResult {
+fn watched(tool: &Tool, url: &str, engine: &str, client: &str) -> TestResult {
     let mut child = tool
-        .command(url, &["copy", "env:DB", "x.sql.zst", "-v"])
+        .command(url, &["copy", "env:DB", "x.sql.zst", "-v", "--engine", engine])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
