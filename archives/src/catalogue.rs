@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use pipeline::destination::Proof;
 use pipeline::endpoint::{DatabaseUrl, Engine};
-use pipeline::manifest::SCHEMA;
+use pipeline::manifest::{SCHEMA, check_part_path};
 use pipeline::{Manifest, PartManifest, Result};
 
 use crate::place::{Place, Scan, stream_of};
@@ -209,11 +209,8 @@ impl Archive {
                 // Two names for one thing would make a removal hit what is not meant.
                 Some(_) => return Err("corrupt: a stream has several parts".to_owned()),
                 None => {
-                    let plain = !part.path.is_empty()
-                        && part.path.split('/').all(|step| !matches!(step, "" | "." | ".."));
-                    if !plain {
-                        return Err(format!("corrupt: the part `{}` lies outside", part.path));
-                    }
+                    check_part_path(&part.path)
+                        .map_err(|why| format!("corrupt: the part `{}` cannot be: {why}", part.path))?;
                     if archive.is_empty() { part.path.clone() } else { format!("{archive}/{}", part.path) }
                 }
             };

@@ -203,7 +203,15 @@ fn drills() -> TestResult {
     );
     let clients = Tool::postgres(&postgres);
     let dump = clients.join("p.sql.gz").display().to_string();
-    clients.expect(0, &postgres.url(postgres.admin(), "shop")?, &["copy", "env:DB", &dump]);
+    let roles = clients.join("roles.sql.gz").display().to_string();
+    clients.expect(0, &postgres.url(postgres.admin(), "shop")?, &["copy", "env:DB", &roles]);
+    postgres.sql("postgres", "CREATE DATABASE drilled")?;
+    postgres.sql(
+        "drilled",
+        "CREATE TABLE one (id int PRIMARY KEY, v text); INSERT INTO one SELECT n, repeat('x', n) FROM generate_series(1, 5000) n; \
+         CREATE TABLE none (id int); CREATE VIEW v AS SELECT count(*) FROM one",
+    )?;
+    clients.expect(0, &postgres.url(postgres.admin(), "drilled")?, &["copy", "env:DB", &dump]);
     tool.expect(0, &redis.url(), &["copy", "env:DB", "r.rdb"]);
     let before = scratch();
     for (archive, key) in [("m.sql.zst.age", true), (dump.as_str(), false), ("r.rdb", false)] {
@@ -218,6 +226,10 @@ fn drills() -> TestResult {
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         assert!(shown.contains("passed, drill on 20"), "{shown}");
     }
+    // A dump whose policies name roles of its own server needs a server that has them: that says nothing about the archive.
+    let said = tool.expect(3, "", &["drill", &roles]);
+    assert!(said.contains("role"), "{said}");
+    assert!(!fs::exists(format!("{roles}.verified.json")).unwrap());
     // An archive whose content is not what its manifest says does not pass, and the record says so.
     let mut data = fs::read(tool.join("r.rdb")).unwrap();
     let middle = data.len() / 2;
