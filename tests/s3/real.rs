@@ -1,5 +1,7 @@
 //! Independent servers.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use test_servers::{Needs, StoreServer, TestResult, Trials};
 
 use crate::tool::{Tool, dump};
@@ -48,7 +50,8 @@ fn whole_way(store: &StoreServer, conditions: bool) -> TestResult {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     child.kill()?;
-    child.wait()?;
+    let status = child.wait()?;
+    assert_eq!(status.signal(), Some(9), "the run ended before it was killed: {status}");
     let said = tool.expect(0, &["gc", &store.url("dir/"), "--older-than", "0s", "--yes"]);
     assert!(said.contains("removed: 1 incomplete uploads"), "{said}");
     let said = tool.expect(0, &["gc", &store.url("dir/"), "--older-than", "0s"]);

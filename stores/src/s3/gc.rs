@@ -33,7 +33,12 @@ fn failed(failure: Failure, doing: &str) -> Error {
 pub async fn find(bucket: &Bucket, age: Duration) -> Result<Garbage> {
     let prefix = bucket.url().key.clone();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let before = i64::try_from(now.saturating_sub(age).as_secs()).unwrap_or(i64::MAX);
+    // Of no age is everything, also what a store whose clock is ahead has dated.
+    let before = if age.is_zero() {
+        i64::MAX
+    } else {
+        i64::try_from(now.saturating_sub(age).as_secs()).unwrap_or(i64::MAX)
+    };
     let mut garbage = Garbage::default();
     match bucket.uploads(&prefix).await {
         Ok(uploads) => garbage.uploads = uploads.into_iter().filter(|(_, at)| *at <= before).collect(),
