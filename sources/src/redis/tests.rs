@@ -61,6 +61,10 @@ async fn serve(script: Script) -> u16 {
                         return;
                     }
                 }
+                // What was not read yet would make the end of the connection a reset, which takes unread answers along.
+                if socket.shutdown().await.is_ok() {
+                    while let Ok(1..) = socket.read(&mut room).await {}
+                }
             });
         }
     });
