@@ -61,6 +61,17 @@ async fn serve(script: Script) -> u16 {
                         return;
                     }
                 }
+                // Whoever is refused may ask in another way, and is refused again.
+                while script.answer.starts_with('-') {
+                    let Ok(1..) = socket.read(&mut room).await else { return };
+                    if socket.write_all(script.answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                // What was not read yet would make the end of the connection a reset, which takes unread answers along.
+                if socket.shutdown().await.is_ok() {
+                    while let Ok(1..) = socket.read(&mut room).await {}
+                }
             });
         }
     });

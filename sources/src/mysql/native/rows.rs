@@ -44,9 +44,11 @@ pub(super) struct Inserts {
     head: Vec<u8>,
     cells: Vec<Cell>,
     text: Vec<u8>,
-    /// Bytes of the statement that were already handed on.
-    gone: usize,
     open: bool,
+    /// Where in the text the open statement begins.
+    begun: usize,
+    /// Bytes of it that were already handed on.
+    gone: usize,
     column: usize,
     at: At,
     prefix: [u8; 9],
@@ -60,8 +62,9 @@ impl Inserts {
             head,
             cells,
             text: Vec::new(),
-            gone: 0,
             open: false,
+            begun: 0,
+            gone: 0,
             column: 0,
             at: At::Length(0),
             prefix: [0; 9],
@@ -136,7 +139,7 @@ impl Inserts {
         self.text.push(b')');
         self.column = 0;
         self.rows += 1;
-        if self.gone + self.text.len() >= STATEMENT {
+        if self.gone + self.text.len() - self.begun >= STATEMENT {
             self.end();
         }
         Ok(())
@@ -163,7 +166,8 @@ impl Inserts {
     /// Everything that there is.
     pub(super) fn take(&mut self) -> Bytes {
         if self.open {
-            self.gone += self.text.len();
+            self.gone += self.text.len() - self.begun;
+            self.begun = 0;
         }
         Bytes::from(std::mem::take(&mut self.text))
     }
@@ -172,6 +176,7 @@ impl Inserts {
         if self.open {
             self.text.extend_from_slice(b",\n(");
         } else {
+            self.begun = self.text.len();
             self.text.extend_from_slice(&self.head);
             self.text.extend_from_slice(b"\n(");
             self.open = true;
