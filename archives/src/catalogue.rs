@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use pipeline::destination::Proof;
 use pipeline::endpoint::{DatabaseUrl, Engine};
-use pipeline::manifest::{SCHEMA, check_part_path};
+use pipeline::manifest::{ARGUMENTS, SCHEMA, check_part_path};
 use pipeline::{Manifest, PartManifest, Result};
 
 use crate::place::{Place, Scan, stream_of};
@@ -43,6 +43,10 @@ pub struct Archive {
     pub server: String,
     /// The databases; empty when there are none to speak of.
     pub databases: String,
+    /// What was chosen of them: keys, cluster slots, arguments of the dump program. Empty for everything.
+    pub selection: String,
+    /// A person said that its size is right.
+    pub accepted: bool,
     /// What it carries: `mysql`, `tar` and so on.
     pub format: String,
     /// Bytes behind the rewriting, before compression.
@@ -225,6 +229,8 @@ impl Archive {
             source: manifest.source.endpoint.clone(),
             server,
             databases,
+            selection: selection(manifest),
+            accepted: record.is_some_and(|record| record.archive == manifest.id && record.accepted),
             format: first.format.to_string(),
             raw_bytes: manifest.parts.iter().map(|part| part.raw.bytes).sum(),
             stored_bytes: manifest.parts.iter().map(|part| part.stored.bytes).sum(),
@@ -258,6 +264,16 @@ fn standing(manifest: &Manifest, finished: Timestamp, record: Option<&Record>) -
 pub fn encrypted(part: &PartManifest) -> Option<String> {
     let step = part.transforms.iter().find(|step| step.name == "age")?;
     Some(step.settings.get("recipients").cloned().unwrap_or_default())
+}
+
+/// What an archive holds of its databases. Two that differ in it do not replace one another: of a Redis server that goes into three files, each has a third.
+fn selection(manifest: &Manifest) -> String {
+    const CHOOSE: [&str; 5] = ["keys", "drop-keys", "types", "slots", "ttl-min-seconds"];
+    let steps = manifest.parts.iter().take(1).flat_map(|part| &part.transforms);
+    let chosen =
+        steps.flat_map(|step| CHOOSE.iter().filter_map(|name| Some((*name, step.settings.get(*name)?))));
+    let arguments = manifest.source.facts.get(ARGUMENTS).map(|value| (ARGUMENTS, value));
+    chosen.chain(arguments).map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The server and the databases of a manifest's source.

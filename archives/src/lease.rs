@@ -25,7 +25,7 @@ pub const TERM: Duration = Duration::from_secs(300);
 /// How often a holder renews.
 pub const RENEW: Duration = Duration::from_secs(90);
 
-/// Longer than another run's request may be under way, in a store without conditions.
+/// Longer than another run's request may be under way, in a store without conditions, or its removal of a lease that is over.
 const SETTLE: Duration = Duration::from_millis(1500);
 
 /// Who holds a lease.
@@ -33,6 +33,9 @@ const SETTLE: Duration = Duration::from_millis(1500);
 struct Holder {
     run: String,
     host: String,
+    /// Within which a process id means something: this boot of the machine, and the namespace.
+    #[serde(default)]
+    space: String,
     pid: u32,
     /// RFC 3339, UTC, by the holder's clock; and so is the next.
     since: String,
@@ -42,22 +45,31 @@ struct Holder {
 impl Holder {
     fn new(run: &str) -> Self {
         let since = Timestamp::now().to_string();
-        Self { run: run.to_owned(), host: host(), pid: std::process::id(), renewed: since.clone(), since }
+        let (run, renewed) = (run.to_owned(), since.clone());
+        Self { run, host: host(), space: space(), pid: std::process::id(), renewed, since }
     }
 
     fn json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|e| Error::bug("a lease has no JSON form").caused_by(e))
     }
 
-    /// The process was one of this machine, and is gone.
+    /// The process was one of this machine, and is gone. Of another container it cannot be told, though it may have the same name.
     fn is_dead(&self) -> bool {
-        self.host == host() && !Path::new("/proc").join(self.pid.to_string()).exists()
+        self.host == host()
+            && self.space == space()
+            && !Path::new("/proc").join(self.pid.to_string()).exists()
     }
 }
 
 fn host() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "?".to_owned(), |name| name.trim().to_owned())
+}
+
+fn space() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", boot.trim(), namespace.display())
 }
 
 /// A lease that is held.
@@ -105,15 +117,25 @@ impl Lease {
             Place::Bucket(_) => format!("{job}{LOCK}"),
         };
         let lease = Self { place: place.clone(), name, holder: Holder::new(run) };
+        let mut contended = false;
         for _ in 0..3 {
             // Looked at first: a store that takes the condition and writes all the same would replace another's lease.
             match lease.found().await? {
                 None => {
                     if lease.claim().await? {
-                        return Ok(lease);
+                        // Another that found the same dead holder may be about to remove what it finds.
+                        if contended {
+                            tokio::time::sleep(SETTLE).await;
+                        }
+                        if !contended || lease.is_ours().await? {
+                            return Ok(lease);
+                        }
                     }
                 }
-                Some(found) if found.is_over() => lease.clear().await?,
+                Some(found) if found.is_over() => {
+                    contended = true;
+                    lease.clear(found).await?;
+                }
                 Some(found) => return Err(found.refuse(job, &place.shown(&lease.name))),
             }
         }
@@ -204,22 +226,19 @@ impl Lease {
         Ok(found.is_some_and(|found| found.run == self.holder.run))
     }
 
-    /// Removes what a dead holder left. Of two runs that do so, the renaming lets one win.
-    async fn clear(&self) -> Result<()> {
+    /// Removes what a dead holder left. Of two runs that do so, the renaming lets one win; what another has taken meanwhile is put back.
+    async fn clear(&self, over: Found) -> Result<()> {
         match &self.place {
             Place::Folder(_) => {
                 let path = self.path().unwrap_or_default();
                 let aside = path.with_extension(format!("{}.over", self.holder.run));
-                blocking(move || {
-                    let moved = fs::rename(&path, &aside).and_then(|()| fs::remove_file(&aside));
-                    match moved {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            Err(Error::sink("cannot remove the lease of a run that is gone")
-                                .with("file", path.display())
-                                .caused_by(error))
-                        }
-                        _ => Ok(()),
+                blocking(move || match take_away(&path, &aside, over.holder.as_ref()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err(Error::sink("cannot remove the lease of a run that is gone")
+                            .with("file", path.display())
+                            .caused_by(error))
                     }
+                    _ => Ok(()),
                 })
                 .await
             }
@@ -264,6 +283,19 @@ impl Lease {
             }
         }
     }
+}
+
+/// Removes the lease of this holder, and of no other.
+fn take_away(path: &Path, aside: &Path, over: Option<&Holder>) -> io::Result<()> {
+    fs::rename(path, aside)?;
+    let moved: Option<Holder> = fs::read(aside).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    if moved.as_ref() != over {
+        match fs::hard_link(aside, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return fs::rename(aside, path),
+            _ => {}
+        }
+    }
+    fs::remove_file(aside)
 }
 
 /// A new file with its content in one step, or an error when there is one: linked into place, so nobody sees it empty.
@@ -325,6 +357,30 @@ mod tests {
         fs::write(&path, dead.json().unwrap()).unwrap();
         take(dir.path(), "d").await.unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_many_that_find_a_dead_holder_one_gets_it() {
+        for round in 0..3 {
+            let dir = tempfile::tempdir().unwrap();
+            let first = take(dir.path(), "dead").await.unwrap();
+            let dead = Holder { pid: u32::MAX, ..first.holder.clone() };
+            fs::write(first.path().unwrap(), dead.json().unwrap()).unwrap();
+            let mut all = tokio::task::JoinSet::new();
+            for number in 0..8 {
+                let folder = dir.path().to_owned();
+                all.spawn(async move { take(&folder, &format!("r{number}")).await.is_ok() });
+            }
+            assert_eq!(all.join_all().await.into_iter().filter(|got| *got).count(), 1, "round {round}");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+        }
+    }
+
+    #[test]
+    fn a_process_of_another_container_is_not_looked_for_here() {
+        let here = Holder { pid: u32::MAX, ..Holder::new("a") };
+        assert!(here.is_dead());
+        assert!(!Holder { space: "elsewhere".into(), ..here }.is_dead());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -37,7 +37,7 @@ pub struct Policy {
     pub yearly: u32,
     /// All that are not older than this, counted back from the newest: a job that does not run any more loses nothing.
     pub within: Option<SignedDuration>,
-    /// The newest may be smaller than the largest of the seven before it by this share, from 0 to 1.
+    /// The newest may be smaller by this share, from 0 to 1, than the largest of the seven before it that were not too small themselves.
     pub max_shrink: f64,
     /// The least number of bytes, uncompressed, that the newest must have.
     pub min_size: u64,
@@ -47,7 +47,7 @@ impl Policy {
     /// True when no rule keeps anything.
     pub fn is_empty(&self) -> bool {
         let Self { last, hourly, daily, weekly, monthly, yearly, within, .. } = self;
-        last + hourly + daily + weekly + monthly + yearly == 0 && within.is_none()
+        [last, hourly, daily, weekly, monthly, yearly].into_iter().all(|&rule| rule == 0) && within.is_none()
     }
 }
 
@@ -73,6 +73,8 @@ pub struct Candidate {
     pub bytes: u64,
     /// What is known of it.
     pub soundness: Soundness,
+    /// A person said that its size is right: later ones are measured by it, and not by what came before.
+    pub accepted: bool,
 }
 
 /// What becomes of a candidate.
@@ -93,6 +95,16 @@ pub struct Group {
     pub held: Option<String>,
     /// Its candidates by their index, newest first, with what the rules say. In a held group all stay.
     pub verdicts: Vec<(usize, Verdict)>,
+}
+
+impl Group {
+    /// Keeps all of it.
+    pub fn hold(&mut self, why: &str) {
+        self.held = Some(why.to_owned());
+        for (_, verdict) in &mut self.verdicts {
+            verdict.keep = true;
+        }
+    }
 }
 
 /// Judges all candidates; the groups by name.
@@ -172,21 +184,34 @@ fn held(candidates: &[&Candidate], policy: &Policy) -> Option<String> {
             newest.bytes, policy.min_size
         ));
     }
-    // Not the one before alone: a dump that shrank would be the measure of the next night's.
-    let largest = before
-        .iter()
-        .filter(|candidate| candidate.soundness == Soundness::Verified)
-        .take(COMPARED)
-        .map(|candidate| candidate.bytes)
-        .max()?;
-    let least = largest as f64 * (1.0 - policy.max_shrink);
-    ((newest.bytes as f64) < least).then(|| {
+    let largest = measure(before, policy)?;
+    (!newest.accepted && is_shrunk(newest.bytes, largest, policy)).then(|| {
         let share = (1.0 - newest.bytes as f64 / largest as f64) * 100.0;
         format!(
             "the newest archive has {} bytes, {share:.0} % less than {largest} shortly before",
             newest.bytes
         )
     })
+}
+
+fn is_shrunk(bytes: u64, largest: u64, policy: &Policy) -> bool {
+    (bytes as f64) < largest as f64 * (1.0 - policy.max_shrink)
+}
+
+/// What the next archive's size is held against: the largest of the last verified ones. One that was too small itself is no measure; if it were, a database
+/// that lost its tables would have to be noticed within a week, or its last good archive would go.
+fn measure(newest_first: &[&Candidate], policy: &Policy) -> Option<u64> {
+    let mut good: Vec<u64> = Vec::new();
+    for candidate in newest_first.iter().rev().filter(|c| c.soundness == Soundness::Verified) {
+        if candidate.accepted {
+            good.clear();
+        }
+        let largest = good.iter().rev().take(COMPARED).max();
+        if largest.is_none_or(|&largest| !is_shrunk(candidate.bytes, largest, policy)) {
+            good.push(candidate.bytes);
+        }
+    }
+    good.into_iter().rev().take(COMPARED).max()
 }
 
 /// Which of these places, newest first, the rules keep, and why.
@@ -244,7 +269,8 @@ mod tests {
     }
 
     fn archive(time: &str) -> Candidate {
-        Candidate { group: "g".into(), at: at(time), bytes: 1000, soundness: Soundness::Verified }
+        let (group, soundness) = ("g".into(), Soundness::Verified);
+        Candidate { group, at: at(time), bytes: 1000, soundness, accepted: false }
     }
 
     fn policy() -> Policy {
@@ -334,6 +360,28 @@ mod tests {
             [true; 3],
             "nothing is no dump"
         );
+    }
+
+    #[test]
+    fn a_shrunk_dump_holds_the_group_until_somebody_says_that_it_is_right() {
+        let day = |day: i64| at("2026-10-20T01:00:00Z") + SignedDuration::from_hours(24 * day);
+        let mut all: Vec<Candidate> =
+            (0..30).map(|night| Candidate { at: day(night), ..archive("2026-10-20T01:00:00Z") }).collect();
+        for small in &mut all[5..] {
+            small.bytes = 300;
+        }
+        let rules = Policy { last: 2, ..policy() };
+        for nights in 6..=30 {
+            assert_eq!(kept(&all[..nights], &rules), vec![true; nights], "after {nights} nights");
+        }
+        all[20].accepted = true;
+        let keep = kept(&all, &rules);
+        assert!(keep[28..] == [true, true] && !keep[..28].contains(&true), "{keep:?}");
+        // From then on it is the measure.
+        all[29].bytes = 100;
+        assert_eq!(kept(&all, &rules), [true; 30]);
+        all[29].accepted = true;
+        assert!(!kept(&all, &rules)[..28].contains(&true));
     }
 
     #[test]

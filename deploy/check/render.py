@@ -71,11 +71,23 @@ def references(resources):
                 sys.exit("OpenShift chooses the user")
             if not container["securityContext"]["readOnlyRootFilesystem"]:
                 sys.exit("the root file system must be read-only")
+        # What a server demands beyond its schema: https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy
+        if pod["restartPolicy"] != "Never":
+            sys.exit("a podFailurePolicy wants restartPolicy: Never")
         rules = resource["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
         names = {container["name"] for container in pod["containers"]}
         for rule in rules:
-            codes = rule.get("onExitCodes", {})
-            if codes and (codes["containerName"] not in names or 75 in codes["values"]):
+            if len({"onExitCodes", "onPodConditions"} & set(rule)) != 1:
+                sys.exit(f"a rule has exit codes or conditions, one of the two: {rule}")
+            codes = rule.get("onExitCodes")
+            if codes and (
+                codes["containerName"] not in names
+                or codes["operator"] != "In"
+                or sorted(set(codes["values"])) != codes["values"]
+                or not 0 < codes["values"][0] <= codes["values"][-1] <= 255
+                # Worth another try, by docs/exit-codes.md.
+                or {3, 5, 75} & set(codes["values"])
+            ):
                 sys.exit(f"a rule that cannot be right: {rule}")
 
 

@@ -28,6 +28,9 @@ pub const RECORD_ENDING: &str = ".verified.json";
 /// The name of that record in an archive of many parts.
 pub const RECORD_IN_DIRECTORY: &str = "verified.json";
 
+/// The fact of a source that tells what else its dump program was asked: it may have left tables out.
+pub const ARGUMENTS: &str = "arguments";
+
 /// Says why `path` cannot be the path of a part: it must stay below the root of its archive, and be no manifest's name. An ending of compression belongs
 /// to it.
 pub fn check_part_path(path: &str) -> std::result::Result<(), &'static str> {

@@ -2,6 +2,9 @@
 //!
 //! Every source keeps the contract of [`pipeline::Source`]: its `Ok` means that the origin itself said that the stream is complete.
 
+use std::collections::BTreeMap;
+
+use pipeline::manifest::ARGUMENTS;
 use pipeline::{Format, Part, Phase, Reader};
 
 mod child;
@@ -29,4 +32,12 @@ pub use s3::S3Source;
 /// The only part of a source that is one stream.
 fn whole(format: Option<Format>, expected_bytes: Option<u64>, reader: Box<dyn Reader>) -> Part {
     Part { path: None, phase: Phase::Data, format, expected_bytes, reader }
+}
+
+/// What a dump program was asked beside what every dump asks: a dump without some tables does not replace one that has them.
+fn asked(mut facts: BTreeMap<String, String>, arguments: &[String]) -> BTreeMap<String, String> {
+    if !arguments.is_empty() {
+        facts.insert(ARGUMENTS.to_owned(), arguments.join(" "));
+    }
+    facts
 }

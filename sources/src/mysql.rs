@@ -14,7 +14,7 @@ use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, Source, SourceInfo};
 use tokio::process::Command;
 
-use crate::{child, whole};
+use crate::{asked, child, whole};
 
 mod client;
 
@@ -94,7 +94,7 @@ impl Source for MysqlDump {
             server: Some(server.version.clone()),
             client: Some(client.version.clone()),
             expected_bytes: server.bytes,
-            facts: server.facts.clone(),
+            facts: asked(server.facts.clone(), &self.options.dump_args),
         };
         let write_timeout = (!client.raises_timeouts()).then_some(server.net_write_timeout);
         self.plan = Some(Plan { client, arguments, expected: server.bytes, write_timeout });

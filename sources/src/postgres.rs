@@ -15,7 +15,7 @@ use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, 
 use rustix::fs::{MemfdFlags, Mode};
 use tokio::process::Command;
 
-use crate::{child, whole};
+use crate::{asked, child, whole};
 use connections::trust;
 
 mod client;
@@ -100,7 +100,7 @@ impl Source for PgDump {
             server: Some(server.version),
             client: Some(client.version.clone()),
             expected_bytes: server.bytes,
-            facts: server.facts,
+            facts: asked(server.facts, &self.options.dump_args),
         };
         self.plan = Some(Plan { client, arguments, expected: server.bytes });
         Ok(info)

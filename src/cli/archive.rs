@@ -184,11 +184,22 @@ impl Archive {
         Ok(record.filter(|record| record.archive == self.manifest.id))
     }
 
-    /// Writes down what a check found.
+    /// Writes down what a check found, unless an earlier one that looked at more found a fault.
     pub(crate) async fn write_record(&self, check: Check, found: Result<&str, &Error>) -> Result<()> {
+        self.write_down(check, found, false).await
+    }
+
+    /// The same, and whether a person says that the archive's size is right.
+    pub(crate) async fn write_down(
+        &self,
+        check: Check,
+        found: Result<&str, &Error>,
+        accepted: bool,
+    ) -> Result<()> {
         let (place, manifest) = self.beside().await?;
         let text = found.map_or_else(ToString::to_string, str::to_owned);
-        Record::new(&self.manifest, check, found.is_ok(), text).store(&place, &manifest).await
+        let record = Record { accepted, ..Record::new(&self.manifest, check, found.is_ok(), text) };
+        record.store(&place, &manifest).await
     }
 
     /// Where a part is.

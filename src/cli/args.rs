@@ -340,6 +340,10 @@ pub(crate) struct VerifyArgs {
     #[arg(long, conflicts_with_all = ["manifest", "without_manifest"])]
     pub(crate) record: bool,
 
+    /// Write down, with what was found, that the archive is as large as it should be: retention measures later ones by it and not by larger ones before
+    #[arg(long, conflicts_with_all = ["manifest", "without_manifest"])]
+    pub(crate) accept: bool,
+
     #[command(flatten)]
     pub(crate) key: KeyArgs,
 
@@ -613,7 +617,7 @@ pub(crate) struct KeepArgs {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "source,db",
+        default_value = "source,db,folder",
         value_name = "WHAT",
         help_heading = "Keep"
     )]

@@ -46,7 +46,7 @@ pub(crate) struct Pruned {
 pub(crate) async fn run(args: PruneArgs, cx: &Context) -> Result<()> {
     let policy = policy(&args.keep)?;
     let catalogue = Catalogue::read(ls::place(&args.endpoint).await?).await?;
-    let pruned = prune(catalogue, &policy, &args.keep.group_by, args.yes, cx).await?;
+    let pruned = prune(catalogue, &policy, &args.keep.group_by, None, args.yes, cx).await?;
     if args.output.json {
         render::print(&format!("{}\n", pruned.json(args.yes)))?;
     } else if !args.output.quiet {
@@ -55,17 +55,26 @@ pub(crate) async fn run(args: PruneArgs, cx: &Context) -> Result<()> {
     pruned.verdict()
 }
 
-/// Judges a catalogue, and removes what no rule keeps when `yes`.
+/// Judges a catalogue, and removes what no rule keeps when `yes`. What the run `made` just made stays in any case.
 pub(crate) async fn prune(
-    catalogue: Catalogue,
+    mut catalogue: Catalogue,
     policy: &Policy,
     group_by: &[GroupArg],
+    made: Option<&str>,
     yes: bool,
     cx: &Context,
 ) -> Result<Pruned> {
+    // Manifests tell seconds: of two in one second the one that was just made is the newer.
+    catalogue.archives.sort_by_key(|archive| (archive.started, made == Some(archive.id.as_str())));
     let candidates: Vec<Candidate> =
         catalogue.archives.iter().map(|archive| candidate(archive, group_by)).collect();
-    let groups = judge(&candidates, policy, Timestamp::now());
+    let mut groups = judge(&candidates, policy, Timestamp::now());
+    for group in &mut groups {
+        let is_new = |index: usize| made.is_some_and(|made| catalogue.archives[index].id == made);
+        if group.verdicts.iter().any(|(index, verdict)| is_new(*index) && !verdict.keep) {
+            group.hold("the archive that was just made is not the newest: is a clock wrong?");
+        }
+    }
     let (mut removed, mut failed) = (Vec::new(), Vec::new());
     if yes {
         // Oldest first: whatever ends this half-way leaves the newer ones.
@@ -93,15 +102,18 @@ pub(crate) async fn prune(
 
 /// The group that an archive belongs to.
 pub(crate) fn group(archive: &Archive, group_by: &[GroupArg]) -> String {
-    let key: Vec<&str> = group_by
-        .iter()
-        .map(|by| match by {
-            GroupArg::Source => archive.server.as_str(),
-            GroupArg::Db => archive.databases.as_str(),
-            GroupArg::Folder => archive.name.rsplit_once('/').map_or("", |(folder, _)| folder),
-        })
-        .filter(|part| !part.is_empty())
-        .collect();
+    let mut key: Vec<String> = Vec::new();
+    for by in group_by {
+        match by {
+            GroupArg::Source => key.push(archive.server.clone()),
+            GroupArg::Db => key.extend([archive.databases.clone(), archive.selection.clone()]),
+            GroupArg::Folder => {
+                let folder = archive.name.rsplit_once('/').map(|(folder, _)| format!("in {folder}/"));
+                key.extend(folder);
+            }
+        }
+    }
+    key.retain(|part| !part.is_empty());
     key.join(" ")
 }
 
@@ -110,6 +122,7 @@ fn candidate(archive: &Archive, group_by: &[GroupArg]) -> Candidate {
         group: group(archive, group_by),
         at: archive.started,
         bytes: archive.raw_bytes,
+        accepted: archive.accepted,
         soundness: match archive.standing {
             Standing::Verified { .. } => Soundness::Verified,
             Standing::Unverified => Soundness::Unverified,
@@ -131,7 +144,7 @@ impl Pruned {
             None => Ok(()),
             Some((first, more)) => {
                 let error = Error::mismatch(format!("nothing is removed of {first}"))
-                    .hint("look at the newest archive: `dbferry verify --record` proves it; --max-shrink allows for less data");
+                    .hint("look at the newest archive: `dbferry verify --record` proves it, and `--accept` says that less data is right");
                 Err(more.iter().fold(error, |error, also| error.also(also.clone())))
             }
         }

@@ -36,8 +36,8 @@ pub(crate) async fn run(args: VerifyArgs, cx: &Context) -> Result<()> {
     } else {
         let archive = Archive::find(&named, args.manifest.as_deref()).await?;
         let found = check_all(&archive, &identities, memory, cx).await;
-        if args.record {
-            record(&archive, &found).await?;
+        if args.record || args.accept {
+            record(&archive, &found, args.accept).await?;
         }
         checked = found?;
     }
@@ -82,14 +82,16 @@ pub(crate) async fn check_all(
 }
 
 /// Writes down what was found. Only a mismatch speaks against the archive; a store that was away does not.
-async fn record(archive: &Archive, found: &Result<Vec<Checked>>) -> Result<()> {
+async fn record(archive: &Archive, found: &Result<Vec<Checked>>, accepted: bool) -> Result<()> {
     match found {
         Ok(checked) if checked.iter().any(|part| part.sealed) => {
-            archive
-                .write_record(Check::Verify, Ok("the stored bytes are whole; no key to look at the content"))
-                .await
+            let found = "the stored bytes are whole; no key to look at the content";
+            archive.write_down(Check::Stored, Ok(found), accepted).await
         }
-        Ok(_) => archive.write_record(Check::Verify, Ok("digests, compression and content are whole")).await,
+        Ok(_) => {
+            let found = "digests, compression and content are whole";
+            archive.write_down(Check::Verify, Ok(found), accepted).await
+        }
         Err(error) if error.exit_code() == 6 => archive.write_record(Check::Verify, Err(error)).await,
         Err(_) => Ok(()),
     }

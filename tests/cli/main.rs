@@ -11,6 +11,7 @@ mod damage;
 mod encryption;
 mod faults;
 mod jobs;
+mod losing;
 mod memory;
 mod run;
 mod usage;

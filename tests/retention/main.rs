@@ -9,6 +9,7 @@ mod model;
 
 use std::path::Path;
 
+use archives::record::{Check, Record};
 use archives::retention::{Candidate, Policy, Soundness, judge};
 use archives::{Catalogue, Place, Standing};
 use bytes::Bytes;
@@ -44,6 +45,15 @@ async fn a_month_of_nights_on_real_folders() {
     for seed in 1..=seeds() {
         month(seed).await;
     }
+}
+
+/// A person has looked at an archive, and says that it is as large as it should be.
+async fn accept(folder: &Path, night: &mut Night) {
+    let manifest = format!("{}.manifest.json", night.name);
+    let written = Manifest::parse(&std::fs::read(folder.join(&manifest)).unwrap()).unwrap();
+    let record = Record { accepted: true, ..Record::new(&written, Check::Verify, true, "whole") };
+    record.store(&Place::Folder(folder.to_owned()), &manifest).await.unwrap();
+    night.accepted = true;
 }
 
 /// What a night's run did.
@@ -89,6 +99,12 @@ async fn month(seed: u64) {
                 std::fs::write(folder.path().join(&night.name), vec![b'x'; night.bytes - 1]).unwrap();
                 night.soundness = Soundness::Failed;
             }
+        }
+        if random.one_in(9)
+            && let Some(newest) = nights.iter_mut().max_by_key(|night| night.at)
+            && newest.soundness == Soundness::Verified
+        {
+            accept(folder.path(), newest).await;
         }
         if random.one_in(7) {
             continue; // This night retention does not run.
@@ -177,7 +193,8 @@ async fn nightly(folder: &Path, name: &str, run: &Run, seed: u64, random: &mut R
     };
     destination.publish(&manifest, &cx).await.unwrap();
     let soundness = if run.proof == Proof::Unverified { Soundness::Unverified } else { Soundness::Verified };
-    Some(Night { name: name.to_owned(), at: run.started.as_second(), bytes: run.bytes, soundness })
+    let (name, at) = (name.to_owned(), run.started.as_second());
+    Some(Night { name, at, bytes: run.bytes, soundness, accepted: false })
 }
 
 /// Retention as the command carries it out, under the clock of the simulation, against the naive model.
@@ -190,6 +207,7 @@ async fn prune(folder: &Path, policy: &Policy, now: Timestamp, nights: &mut Vec<
             group: format!("{} {}", archive.server, archive.databases),
             at: archive.started,
             bytes: archive.raw_bytes,
+            accepted: archive.accepted,
             soundness: match archive.standing {
                 Standing::Verified { .. } => Soundness::Verified,
                 Standing::Unverified => Soundness::Unverified,
@@ -260,6 +278,7 @@ fn the_rules_agree_with_the_naive_model() {
                     1 => Soundness::Unverified,
                     _ => Soundness::Verified,
                 },
+                accepted: random.one_in(15),
             })
             .collect();
         nights.sort_by_key(|night| night.at);
@@ -270,6 +289,7 @@ fn the_rules_agree_with_the_naive_model() {
                 at: Timestamp::from_second(night.at).unwrap(),
                 bytes: night.bytes as u64,
                 soundness: night.soundness,
+                accepted: night.accepted,
             })
             .collect();
         let mut found: Vec<&str> = judge(&candidates, &policy, Timestamp::from_second(now).unwrap())

@@ -13,6 +13,7 @@ pub(crate) struct Night {
     pub(crate) at: i64,
     pub(crate) bytes: usize,
     pub(crate) soundness: Soundness,
+    pub(crate) accepted: bool,
 }
 
 /// The names of what stays. The list is in the order of the catalogue.
@@ -81,14 +82,29 @@ fn held(
     if newest.1.soundness != Soundness::Verified || (newest.1.bytes as u64) < policy.min_size {
         return true;
     }
+    if newest.1.accepted {
+        return false;
+    }
     let mut before: Vec<_> = present
         .iter()
         .copied()
         .filter(|&other| newer(newest, other) && other.1.soundness == Soundness::Verified)
         .collect();
     before.sort_by_key(|&(place, night)| (night.at, place));
-    let largest = before.iter().rev().take(7).map(|(_, night)| night.bytes).max().unwrap_or(0);
-    (newest.1.bytes as f64) < largest as f64 * (1.0 - policy.max_shrink)
+    before.push(newest);
+    is_too_small(&before, policy.max_shrink)
+}
+
+/// Whether the last of these nights, oldest first, is too small. What was too small itself measures nothing, and neither does what came before an accepted one.
+fn is_too_small(nights: &[(usize, &Night)], shrink: f64) -> bool {
+    let mut small: Vec<bool> = Vec::new();
+    for (place, (_, night)) in nights.iter().enumerate() {
+        let since = (0..place).rev().find(|&earlier| nights[earlier].1.accepted).unwrap_or(0);
+        let measures = (since..place).rev().filter(|&earlier| !small[earlier]).take(7);
+        let largest = measures.map(|earlier| nights[earlier].1.bytes).max().unwrap_or(0);
+        small.push(!night.accepted && (night.bytes as f64) < largest as f64 * (1.0 - shrink));
+    }
+    small.pop().unwrap_or(false)
 }
 
 /// Year and month of a day since 1970, by walking through the years.

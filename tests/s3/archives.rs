@@ -1,6 +1,9 @@
 //! Catalogue, retention and leases in a bucket.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +20,8 @@ pub(crate) fn trials(trials: Trials) -> Trials {
             Ok(())
         })
         .with("an_account_that_may_not_delete_loses_nothing", &[], denied)
+        .with("an_archive_that_has_taken_the_name_meanwhile_stays", &[], replaced)
+        .with("clean_up_asks_again_before_it_takes_data_for_garbage", &[], late_manifest)
         .with("two_runs_of_one_job_do_not_meet_in_a_bucket", &[], leases)
         .with("retention_in_moto", &[Needs::Moto], moto)
 }
@@ -132,6 +137,72 @@ fn denied() -> TestResult {
     let after: BTreeMap<_, _> =
         server.objects().into_iter().map(|(key, object)| (key, object.data)).collect();
     assert_eq!(before, after);
+    Ok(())
+}
+
+/// Lets the program run until it asks for this, and does something meanwhile.
+fn meanwhile(
+    server: &FakeS3,
+    tool: &Tool,
+    args: &[&str],
+    op: Op,
+    key: &'static str,
+    nth: u32,
+    act: impl FnOnce(),
+) -> (i32, String) {
+    let reached = Arc::new(AtomicBool::new(false));
+    let (flag, mut seen) = (Arc::clone(&reached), 0);
+    server.faults(move |request| {
+        seen += u32::from(request.op == op && request.key == key);
+        let now = request.op == op && request.key == key && seen == nth;
+        flag.fetch_or(now, Ordering::SeqCst);
+        now.then_some(Fault::Stall(Duration::from_secs(2)))
+    });
+    let child = tool.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while !reached.load(Ordering::SeqCst) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never asked for {key}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    act();
+    let output = child.wait_with_output().unwrap();
+    server.heal();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn replaced() -> TestResult {
+    let server = FakeS3::start(Quirks::default())?;
+    for number in 1..=2 {
+        plant(&server, &format!("b/{number}.sql"), &format!("2026-01-0{number}T00:00:00Z"), 100);
+    }
+    let tool = Tool::new();
+    let url = server.url("b");
+    let prune = ["prune", &url, "--keep-last", "1", "--yes"];
+    let newer = || {
+        // The manifest of the other one is under way; this one has been read.
+        std::thread::sleep(Duration::from_millis(700));
+        let json = String::from_utf8(server.objects()["b/1.sql.manifest.json"].data.clone()).unwrap();
+        server.plant("b/1.sql.manifest.json", json.replace("b-1.sql", "another-run").as_bytes());
+    };
+    let (code, said) = meanwhile(&server, &tool, &prune, Op::GetObject, "b/2.sql.manifest.json", 1, newer);
+    assert!(code == 5 && said.contains("another archive by now"), "{code}: {said}");
+    assert_eq!(server.objects().len(), 4);
+    Ok(())
+}
+
+fn late_manifest() -> TestResult {
+    let server = FakeS3::start(Quirks::default())?;
+    let tool = Tool::new();
+    tool.write("in.sql", dump(100));
+    tool.expect(0, &["copy", "in.sql", &server.url("b/1.sql")]);
+    let manifest = server.objects()["b/1.sql.manifest.json"].data.clone();
+    server.remove("b/1.sql.manifest.json");
+    let url = server.url("b/");
+    let gc = ["gc", &url, "--older-than", "0s", "--yes"];
+    let publish = || server.plant("b/1.sql.manifest.json", &manifest);
+    let (code, said) = meanwhile(&server, &tool, &gc, Op::HeadObject, "b/1.sql", 1, publish);
+    assert!(code == 0 && said.contains("0 objects without a manifest"), "{code}: {said}");
+    tool.expect(0, &["verify", &server.url("b/1.sql")]);
     Ok(())
 }
 

@@ -231,9 +231,10 @@ fn suggestion(message: &str) -> Option<String> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut names = rest.split('`').skip(1).step_by(2);
     let wrong = names.next()?;
-    let near = names.map(|name| (strsim::jaro_winkler(wrong, name), name));
-    let (likeness, name) = near.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (likeness > 0.7).then(|| name.to_owned())
+    // Slips of the hand: a letter too many or too few, or two that changed places, which keeps the length.
+    let slips = |name: &str| (strsim::osa_distance(wrong, name), wrong.len().abs_diff(name.len()));
+    let name = names.min_by_key(|name| slips(name))?;
+    (slips(name).0 <= 1 + wrong.len() / 4).then(|| name.to_owned())
 }
 
 #[cfg(test)]

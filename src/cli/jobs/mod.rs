@@ -12,7 +12,7 @@ mod outcome;
 mod plan;
 mod secret;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +22,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use pipeline::{Context, Error, Kind, Result, Stage};
+use regex::Regex;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -202,7 +203,7 @@ impl Run {
             Ok(place) => place,
             Err(error) => return Outcome::failed(name, error),
         };
-        let Some(place) = place else { return self.carry(name, job, None, &self.cancel).await };
+        let Some((place, names)) = place else { return self.carry(name, job, None, &self.cancel).await };
         let id = Names::new(Timestamp::now(), None, None).id().to_owned();
         let lease = match Lease::take(&place, name, &id).await {
             Ok(lease) => lease,
@@ -210,7 +211,7 @@ impl Run {
         };
         let cancel = self.cancel.child_token();
         let mut outcome = {
-            let work = self.carry(name, job, Some(&place), &cancel);
+            let work = self.carry(name, job, Some((&place, &names)), &cancel);
             tokio::pin!(work);
             loop {
                 tokio::select! {
@@ -235,10 +236,11 @@ impl Run {
         outcome
     }
 
-    async fn place(&self, name: &str, job: &Job) -> Result<Option<Place>> {
+    /// Where the first destination that keeps archives has them, and what they are called there.
+    async fn place(&self, name: &str, job: &Job) -> Result<Option<(Place, Regex)>> {
         for destination in plan::destinations(name, job) {
             if let Some(place) = plan::place(&destination).await? {
-                return Ok(Some(place));
+                return Ok(Some((place, plan::names(&destination)?)));
             }
         }
         Ok(None)
@@ -249,7 +251,7 @@ impl Run {
         &self,
         name: &str,
         job: &Job,
-        place: Option<&Place>,
+        place: Option<(&Place, &Regex)>,
         cancel: &CancellationToken,
     ) -> Outcome {
         let hooks = job.hooks.clone().unwrap_or_default();
@@ -267,7 +269,7 @@ impl Run {
         }
         if let (Some(keep), Some(place)) = (&job.keep, place) {
             let id = outcome.id().unwrap_or_default().to_owned();
-            match self.retain(keep, place, &id).await {
+            match self.retain(keep, place.0, place.1, &id).await {
                 Ok((document, verdict)) => {
                     outcome.pruned = Some(document);
                     if let Err(error) = verdict {
@@ -325,19 +327,30 @@ impl Run {
         Ok(Outcome { job: name.to_owned(), seconds: 0.0, summary, pruned: None, error, code, tail })
     }
 
-    /// Prunes the archives that the new one replaces, and no others: a place may hold those of other jobs.
-    async fn retain(&self, keep: &config::Keep, place: &Place, id: &str) -> Result<(Value, Result<()>)> {
+    /// Prunes the archives that the new one replaces, and no others: a place may hold those of other jobs, and of other clusters whose servers are called the
+    /// same. So they must be called as this job calls its own, and hold the same.
+    async fn retain(
+        &self,
+        keep: &config::Keep,
+        place: &Place,
+        names: &Regex,
+        id: &str,
+    ) -> Result<(Value, Result<()>)> {
         let policy = plan::policy(keep)?;
         let by = [GroupArg::Source, GroupArg::Db];
         let mut catalogue = Catalogue::read(place.clone()).await?;
-        let Some(new) = catalogue.archives.iter().find(|archive| archive.id == id) else {
+        let new = catalogue.archives.iter().filter(|archive| archive.id == id);
+        let groups: BTreeSet<String> = new.map(|archive| prune::group(archive, &by)).collect();
+        if groups.is_empty() {
             return Err(
                 Error::mismatch("the archive that was just made is not in the catalogue").with("id", id)
             );
-        };
-        let group = prune::group(new, &by);
-        catalogue.archives.retain(|archive| prune::group(archive, &by) == group);
-        let pruned = prune::prune(catalogue, &policy, &by, true, &self.cx).await?;
+        }
+        catalogue.archives.retain(|archive| {
+            archive.id == id
+                || (names.is_match(&archive.name) && groups.contains(&prune::group(archive, &by)))
+        });
+        let pruned = prune::prune(catalogue, &policy, &by, Some(id), true, &self.cx).await?;
         Ok((pruned.json(true), pruned.verdict()))
     }
 }

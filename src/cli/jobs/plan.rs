@@ -10,6 +10,7 @@ use archives::retention::Policy;
 use clap::Parser as _;
 use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Error, Result};
+use regex::Regex;
 
 use super::config::{Job, Keep};
 use crate::cli::args::{Cli, KeepArgs};
@@ -105,8 +106,7 @@ pub(super) fn source(job: &Job) -> Result<(String, Option<&'static str>)> {
 pub(super) async fn place(destination: &str) -> Result<Option<Place>> {
     match To::parse(destination)? {
         To::S3(url) => {
-            let fixed = url.key.split('{').next().unwrap_or_default();
-            let folder = fixed.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+            let folder = split(&url.key).0.trim_end_matches('/').to_owned();
             Place::of_address(&url.at(folder)).await.map(Some)
         }
         To::Path(path) => folder(&path).map(|folder| Some(Place::Folder(folder))),
@@ -119,12 +119,53 @@ pub(super) async fn place(destination: &str) -> Result<Option<Place>> {
     }
 }
 
-fn folder(path: &str) -> Result<PathBuf> {
+/// What the archives of a destination are called in its place. Endings of compression and encryption may change over the years.
+pub(super) fn names(destination: &str) -> Result<Regex> {
+    const DRESS: &str = r"(\.(gz|zst|lz4))?(\.age)?$";
+    let template = match To::parse(destination)? {
+        To::S3(url) => split(&url.key).1.to_owned(),
+        To::Path(path) | To::Volume(path) if is_folder(&path) => split(&format!("{path}/")).1.to_owned(),
+        To::Path(path) | To::Volume(path) => split(&path).1.to_owned(),
+        To::Stdout | To::Database(_) => String::new(),
+    };
+    let dress = Regex::new(DRESS).map_err(|e| Error::bug("a pattern is wrong").caused_by(e))?;
+    let bare = dress.replace(&template, "");
+    let mut pattern = "^".to_owned();
+    let mut rest = bare.as_ref();
+    while let Some((before, (name, after))) =
+        rest.split_once('{').and_then(|(before, more)| Some((before, more.split_once('}')?)))
+    {
+        pattern.push_str(&regex::escape(before));
+        pattern.push_str(match name {
+            "date" => r"\d{4}-\d{2}-\d{2}",
+            "time" => r"\d{6}",
+            "id" => r"\d{8}t\d{6}z-[0-9a-f]{8}",
+            "shard" => r"\d+",
+            _ => "[^/]+",
+        });
+        rest = after;
+    }
+    pattern.push_str(&regex::escape(rest));
+    if bare.is_empty() || bare.ends_with('/') {
+        pattern.push_str("[^/]+?");
+    }
+    pattern.push_str(DRESS);
+    Regex::new(&pattern).map_err(|e| Error::bug("a pattern is wrong").with("pattern", &pattern).caused_by(e))
+}
+
+/// The folder of a path or key with its `/`, and the rest, which has the placeholders.
+fn split(path: &str) -> (&str, &str) {
     let fixed = path.split('{').next().unwrap_or_default();
-    let is_folder = fixed.ends_with('/') || (fixed.len() == path.len() && Path::new(fixed).is_dir());
-    let folder =
-        if is_folder { Path::new(fixed) } else { Path::new(fixed).parent().unwrap_or(Path::new("")) };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    path.split_at(fixed.rfind('/').map_or(0, |at| at + 1))
+}
+
+fn is_folder(path: &str) -> bool {
+    !path.ends_with('/') && !path.contains('{') && Path::new(path).is_dir()
+}
+
+fn folder(path: &str) -> Result<PathBuf> {
+    let folder = if is_folder(path) { path } else { split(path).0 };
+    let folder = Path::new(if folder.is_empty() { "." } else { folder });
     match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(Error::sink("cannot make the folder of the archives")
@@ -150,4 +191,51 @@ pub(super) fn policy(keep: &Keep) -> Result<Policy> {
         max_shrink: keep.max_shrink.clone().unwrap_or_else(|| "50%".to_owned()),
         min_size: keep.min_size.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_job_itself_calls_so_is_its_own() {
+        let own = |to: &str, name: &str| names(to).unwrap().is_match(name);
+        let to = "/backups/sys-{date}-{id}.sql.zst.age";
+        for name in [
+            "sys-2026-11-20-20261120t013000z-0badcafe.sql.zst.age",
+            "sys-2024-01-01-20240101t013000z-00000000.sql.gz",
+        ] {
+            assert!(own(to, name), "{name}");
+        }
+        for name in [
+            "sys-full-2026-11-20-20261120t013000z-0badcafe.sql.zst.age",
+            "sys-2026-11-20-20261120t013000z-0badcafe.rdb",
+            "other/sys-2026-11-20-20261120t013000z-0badcafe.sql.zst.age",
+            "sys-2026-11-20-20261120t013000z-0badcafe.sql.zst.age.sql",
+        ] {
+            assert!(!own(to, name), "{name}");
+        }
+        let folder = "s3://b/3scale/system/";
+        assert!(
+            own(folder, "system-2026-11-20-013000.sql.zst")
+                && !own(folder, "old/system-2026-11-20-013000.sql.zst")
+        );
+        let nested = "s3://b/{host}/{date}/";
+        assert!(
+            own(nested, "db/2026-11-20/x.sql")
+                && !own(nested, "db/x.sql")
+                && !own(nested, "db/2026-11-20/y/x.sql")
+        );
+        assert!(own("s3://b/a/one.sql", "one.sql") && !own("s3://b/a/one.sql", "two.sql"));
+        assert!(own("/no/such/folder/x.tar.zst", "x.tar") && !own("/no/such/folder/x.tar.zst", "xx.tar"));
+        assert!(own("/tmp", "anything.sql"), "a folder that is there");
+        for (path, parts) in [
+            ("a/b-{id}", ("a/", "b-{id}")),
+            ("{id}", ("", "{id}")),
+            ("/a/", ("/a/", "")),
+            ("a/{d}/x", ("a/", "{d}/x")),
+        ] {
+            assert_eq!(split(path), parts);
+        }
+    }
 }

@@ -67,11 +67,17 @@ pub async fn find(bucket: &Bucket, age: Duration) -> Result<Garbage> {
         }
         let head =
             bucket.head(&object.key).await.map_err(|failure| failed(failure, "cannot look at an object"))?;
-        if head.is_some_and(|head| head.run.is_some()) {
+        // Asked once more by its own name: a listing may be older than a manifest, and some stores leave names out.
+        if head.is_some_and(|head| head.run.is_some()) && !has_manifest(bucket, stream).await? {
             garbage.objects.push(object);
         }
     }
     Ok(garbage)
+}
+
+async fn has_manifest(bucket: &Bucket, stream: &str) -> Result<bool> {
+    let head = bucket.head(&format!("{stream}{ENDING}")).await;
+    Ok(head.map_err(|failure| failed(failure, "cannot look for a manifest"))?.is_some())
 }
 
 fn is_manifest(key: &str) -> bool {

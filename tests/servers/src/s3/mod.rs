@@ -329,6 +329,11 @@ impl FakeS3 {
         locked(&self.shared.store).plant(key, data);
     }
 
+    /// Takes an object away behind everybody's back.
+    pub fn remove(&self, key: &str) {
+        locked(&self.shared.store).objects.remove(key);
+    }
+
     /// Requests so far.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(SeqCst)
