@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use pipeline::manifest::{ENDING, IN_DIRECTORY};
+use pipeline::manifest::{ENDING, IN_DIRECTORY, LOST_AND_FOUND};
 use pipeline::{Error, Result, Stage};
 use stores::s3::{Bucket, Dress, Failure, Kind, Put, S3Url};
 
@@ -71,12 +71,16 @@ impl Place {
         }
     }
 
-    /// Whether what is deleted here stays as an older version.
-    pub async fn keeps_versions(&self) -> bool {
+    /// Whether what is deleted here stays as an older version. `some` is the name of something that is there.
+    pub async fn keeps_versions(&self, some: &str) -> bool {
         match self {
             Self::Folder(_) => false,
-            // Many accounts may not ask.
-            Self::Bucket(bucket) => bucket.versioning().await.unwrap_or(false),
+            Self::Bucket(bucket) => {
+                // An account may always ask for what it may read; for the settings of a bucket, many may not.
+                let head = bucket.head(&format!("{}{some}", bucket.url().key)).await.ok().flatten();
+                let version = head.and_then(|head| head.version);
+                version.is_some_and(|version| version != "null") || bucket.versioning().await.unwrap_or(false)
+            }
         }
     }
 
@@ -242,7 +246,7 @@ fn scan_folder(root: &Path) -> Result<Scan> {
                 }
                 continue;
             };
-            if last.starts_with('.') {
+            if last.starts_with('.') || last == LOST_AND_FOUND {
                 continue;
             }
             let name = format!("{prefix}{last}");

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use pipeline::manifest::ENDING;
+use pipeline::manifest::{ENDING, LOST_AND_FOUND};
 use pipeline::{Error, Manifest, Result, Stage};
 
 use crate::catalogue::Archive;
@@ -242,6 +242,9 @@ pub fn tombstones(root: &Path, age: Duration) -> Result<Vec<Tombstone>> {
         for entry in fs::read_dir(&folder).map_err(cannot)? {
             let entry = entry.map_err(cannot)?;
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if entry.file_name() == LOST_AND_FOUND {
+                continue;
+            }
             if hidden {
                 found.extend(Tombstone::of(&entry.path(), age));
             } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -28,6 +28,9 @@ pub const RECORD_ENDING: &str = ".verified.json";
 /// The name of that record in an archive of many parts.
 pub const RECORD_IN_DIRECTORY: &str = "verified.json";
 
+/// What some file systems have at their root, for their own use; on a volume only the superuser may look into it.
+pub const LOST_AND_FOUND: &str = "lost+found";
+
 /// The fact of a source that tells what else its dump program was asked: it may have left tables out.
 pub const ARGUMENTS: &str = "arguments";
 

@@ -91,7 +91,11 @@ pub(crate) async fn prune(
                 Err(error) => failed.push((archive.name.clone(), error)),
             }
         }
-        if !removed.is_empty() && catalogue.place.keeps_versions().await {
+        let kept = groups.iter().flat_map(|group| &group.verdicts).find(|(_, verdict)| verdict.keep);
+        if !removed.is_empty()
+            && let Some((index, _)) = kept
+            && catalogue.place.keeps_versions(&catalogue.archives[*index].manifest).await
+        {
             cx.warn(
                 "the bucket keeps versions: what was removed stays as older versions, also under a lock, until a lifecycle rule of the bucket removes them",
             );

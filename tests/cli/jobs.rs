@@ -256,6 +256,7 @@ fn those_who_watch_are_told() {
         metrics.contains(&raw) && metrics.contains("dbferry_last_exit_code{job_name=\"a\"} 0\n"),
         "{metrics}"
     );
+    assert!(metrics.contains("dbferry_verify_status{job_name=\"a\"} 1\n"), "{metrics}");
     let summary: Value = serde_json::from_slice(&place.read("summary.json")).unwrap();
     assert_eq!(summary["jobs"][0]["exit_code"], 0);
     let requests = go("cmd:echo the disk is on fire >&2; exit 3", 3);
@@ -297,6 +298,18 @@ fn a_notification_that_fails_changes_no_result_and_tells_no_address() {
     ]);
     assert!(!ended.err.contains("hunter2") && begun.elapsed() < Duration::from_secs(60), "{}", ended.err);
     assert_eq!(archives(&place).len(), 1);
+}
+
+#[test]
+fn an_archive_that_nobody_proved_is_not_told_as_verified() {
+    let place = place();
+    let job = "[report]\nmetrics_file = 'm.prom'\n[jobs.a]\nfrom = 'a.sql'\nto = 'out/{id}.sql'\noptions = ['--no-verify']\n";
+    place.write("jobs.toml", job);
+    place.run(&["run", "jobs.toml"]).expect(0);
+    let proven = place.run(&["ls", "out", "--json"]).expect(0).out.contains("\"state\":\"verified\"");
+    let metrics = String::from_utf8(place.read("m.prom")).unwrap();
+    let told = format!("dbferry_verify_status{{job_name=\"a\"}} {}\n", u8::from(proven));
+    assert!(metrics.contains(&told), "{metrics}");
 }
 
 /// Resident bytes of a process and of all processes of this program below it.

@@ -158,3 +158,24 @@ fn a_directory_that_holds_what_is_not_the_archives_is_not_removed() {
     assert_eq!(listed(&place, "b"), ["set2"]);
     assert!(!place.join("b/set1").exists());
 }
+
+#[test]
+fn a_drill_in_the_hook_comes_before_anything_older_goes() {
+    let place = Place::new();
+    place.write("in.sql", mysql_dump(100));
+    fs::create_dir(place.join("out")).unwrap();
+    let job = "[jobs.a]\nfrom = 'in.sql'\nto = 'out/{id}.sql'\nkeep = { last = 1 }\n";
+    place.write("jobs.toml", job);
+    place.run(&["run", "jobs.toml", "-q"]).expect(0);
+    let first = listed(&place, "out").remove(0);
+    std::thread::sleep(Duration::from_millis(1100));
+    // What a drill that fails does: it says so, and writes it down or cannot.
+    place.write("jobs.toml", format!("{job}hooks = {{ after = 'echo it does not restore >&2; exit 6' }}\n"));
+    place.run(&["run", "jobs.toml"]).expect(3).says(&[
+        "archive is whole",
+        "the hook `after` failed",
+        "does not restore",
+    ]);
+    assert!(listed(&place, "out").contains(&first));
+    place.run(&["verify", &format!("out/{first}")]).expect(0);
+}

@@ -2,12 +2,15 @@
 //! drilled, and restored with stock programs alone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::Value;
 use test_servers::fingerprint::{self, MySqlView, PostgresView};
 use test_servers::s3::{ACCESS_KEY, FakeS3, Quirks, SECRET_KEY};
-use test_servers::{Needs, RedisFlavour, RedisOptions, RedisServer, TestResult, Trials, sample};
+use test_servers::{
+    MySqlServer, Needs, PostgresServer, RedisFlavour, RedisOptions, RedisServer, TestResult, Trials, sample,
+};
 
 use crate::tool::Tool;
 
@@ -76,10 +79,14 @@ fn whole_set() -> TestResult {
     fs::create_dir(tool.join("volume")).unwrap();
     fs::write(tool.join("jobs.toml"), JOBS).unwrap();
     let store = FakeS3::start(Quirks::default())?;
+    // Scratch servers run under an account that cannot look into the folder of the test.
+    let temporary = tempfile::tempdir()?;
+    fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o1777))?;
     let run = |to: &str, args: &[&str], code: i32| {
         let mut command = tool.command("", args);
         command
             .env("TO", to)
+            .env("TMPDIR", temporary.path())
             .env("SYSTEM_DATABASE_URL", system.url(system.admin(), "system").unwrap())
             .env("ZYNC_DATABASE_URL", zync.url(zync.admin(), "zync").unwrap())
             .env("BACKEND_REDIS_URL", backend.url())
@@ -135,56 +142,135 @@ fn whole_set() -> TestResult {
             "{key} is not encrypted"
         );
     }
-    // Stock programs alone, from the folder.
-    let newest = |job: &str, ending: &str| {
-        let entries = fs::read_dir(tool.join("volume").join(job)).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|e| e.unwrap().path().display().to_string())
-            .filter(|n| n.ends_with(ending))
-            .collect();
-        names.sort();
-        names.pop().unwrap()
-    };
-    let before = fingerprint::mysql(&system, "system", &MySqlView::default())?;
-    stock(
-        &tool,
-        &format!("age -d -i key.txt {} | zstd -d > system.sql", newest("system-mysql", ".sql.zst.age")),
-    );
-    system.sql("CREATE DATABASE back CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")?;
-    system.load("back", fs::File::open(tool.join("system.sql")).unwrap())?;
-    before.assert_same(&fingerprint::mysql(&system, "back", &MySqlView::default())?);
-    let before = fingerprint::postgres(&zync, "zync", &PostgresView::default())?;
-    stock(
-        &tool,
-        &format!("age -d -i key.txt {} | zstd -d > zync.sql", newest("zync-database", ".sql.zst.age")),
-    );
-    zync.sql("postgres", "CREATE DATABASE back")?;
-    zync.load("back", fs::File::open(tool.join("zync.sql")).unwrap())?;
-    before.assert_same(&fingerprint::postgres(&zync, "back", &PostgresView::default())?);
-    for (job, counts) in [("backend-redis", [500, 500]), ("system-redis", [0, 500])] {
-        stock(&tool, &format!("age -d -i key.txt {} > {job}.rdb", newest(job, ".rdb.age")));
-        let options = RedisOptions {
-            load: Some(tool.join(&format!("{job}.rdb"))),
-            ..RedisOptions::new(RedisFlavour::Redis7)
+    // Each data set is drilled where it lies; files are read back.
+    let newest =
+        |of: &dyn Fn(&str) -> bool, names: Vec<String>| names.into_iter().filter(|n| of(n)).max().unwrap();
+    let keys: Vec<String> = store.objects().into_keys().collect();
+    let page = Page::new(&tool, &system, &zync);
+    let mysql_before = fingerprint::mysql(&system, "system", &MySqlView::default())?;
+    let postgres_before = fingerprint::postgres(&zync, "zync", &PostgresView::default())?;
+    for (number, place) in ["volume", "bucket"].into_iter().enumerate() {
+        let names: Vec<String> = if place == "volume" {
+            let folders =
+                ["system-mysql", "zync-database", "backend-redis", "system-redis", "system-storage"];
+            let files = folders.iter().flat_map(|job| fs::read_dir(tool.join("volume").join(job)).unwrap());
+            let names = files.map(|entry| entry.unwrap().path().display().to_string());
+            names.filter(|name| name.ends_with(".age")).collect()
+        } else {
+            keys.iter().filter(|key| key.ends_with(".age")).cloned().collect()
         };
-        let back = RedisServer::start(&options)?;
-        for (db, count) in counts.into_iter().enumerate() {
-            let size = back.eval(u32::try_from(db).unwrap(), "return redis.call('DBSIZE')", &[])?;
-            assert_eq!(size.trim(), count.to_string(), "{job}, database {db}");
+        let of = |job: &str| newest(&|name: &str| name.contains(&format!("/{job}/")), names.clone());
+        for job in ["system-mysql", "zync-database", "backend-redis", "system-redis"] {
+            let name = of(job);
+            let address = if place == "volume" { name } else { store.url(&name) };
+            // Policies of this one name roles of its server: it gets an empty database there.
+            let mut drill = vec!["drill", address.as_str(), "--identity", "key.txt", "-q"];
+            let into = zync.url(zync.admin(), &format!("drill{number}"))?;
+            if job == "zync-database" {
+                zync.sql("postgres", format!("CREATE DATABASE drill{number}"))?;
+                drill.extend(["--into", &into]);
+            }
+            run("", &drill, 0);
+            let shown = run("", &["show", &address], 0);
+            assert!(shown.contains("passed, drill on 20"), "{shown}");
         }
+        // Stock programs alone, as the page says it, on copies that have the names of the page.
+        let fetch = |job: &str, name: &str| {
+            let data = if place == "volume" {
+                fs::read(of(job)).unwrap()
+            } else {
+                store.objects()[&of(job)].data.clone()
+            };
+            fs::write(tool.join(name), data).unwrap();
+        };
+        for (job, name) in [
+            ("system-mysql", "system-2026-11-20.sql.zst.age"),
+            ("zync-database", "zync-2026-11-20.sql.zst.age"),
+            ("system-storage", "storage-2026-11-20.tar.zst.age"),
+        ] {
+            fetch(job, name);
+        }
+        // The names of the page are those of databases that are there already: the restored ones stand beside them.
+        let back = format!("back{number}");
+        system.sql(format!("CREATE DATABASE {back} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"))?;
+        page.follow("| mysql system", &[("mysql system", &format!("mysql {back}"))]);
+        mysql_before.assert_same(&fingerprint::mysql(&system, &back, &MySqlView::default())?);
+        zync.sql("postgres", format!("CREATE DATABASE {back}"))?;
+        page.follow("| psql zync", &[("psql zync", &format!("psql {back}"))]);
+        postgres_before.assert_same(&fingerprint::postgres(&zync, &back, &PostgresView::default())?);
+        for (job, server, databases) in
+            [("backend-redis", &backend, [0, 1]), ("system-redis", &queue, [0, 1])]
+        {
+            fetch(job, "backend-2026-11-20.rdb.age");
+            page.follow("> dump.rdb", &[]);
+            let load = Some(tool.join("dump.rdb"));
+            let back = RedisServer::start(&RedisOptions { load, ..RedisOptions::new(RedisFlavour::Redis7) })?;
+            for db in databases {
+                assert_eq!(
+                    back.eval(db, CONTENT, &[])?,
+                    server.eval(db, CONTENT, &[])?,
+                    "{job}, database {db}"
+                );
+            }
+        }
+        let unpacked = tool.join(&format!("files{number}"));
+        fs::create_dir(&unpacked).unwrap();
+        page.follow("| tar -x", &[("tar -x", &format!("tar -x -C {}", unpacked.display()))]);
+        stock(
+            &tool,
+            &format!(
+                "diff -r system-storage \"$(dirname \"$(find {} -name provider)\")\"",
+                unpacked.display()
+            ),
+        );
     }
-    stock(
-        &tool,
-        &format!(
-            "mkdir back && age -d -i key.txt {} | zstd -d | tar -x -C back",
-            newest("system-storage", ".tar.zst.age")
-        ),
-    );
-    stock(
-        &tool,
-        "d=$(find back -name logo.png) && cmp \"$d\" system-storage/provider/2026/logo.png && test -n \"$(find back -name .hidden)\"",
-    );
+    assert_eq!(fs::read_dir(temporary.path())?.count(), 0, "a drill leaves no directory");
     Ok(())
+}
+
+/// A digest of every key and value of a logical database.
+const CONTENT: &str = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
+    all[#all + 1] = key .. ' ' .. redis.sha1hex(redis.call('DUMP', key)) end \
+    table.sort(all) return #all .. ' ' .. redis.sha1hex(table.concat(all, '\\n'))";
+
+/// The lines of the documents that say how an encrypted archive is restored without dbferry, and a shell in which the stock clients know their server.
+struct Page<'a> {
+    lines: Vec<String>,
+    tool: &'a Tool,
+}
+
+impl<'a> Page<'a> {
+    fn new(tool: &'a Tool, mysql: &MySqlServer, postgres: &PostgresServer) -> Self {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/encryption.md")).unwrap();
+        let lines: Vec<String> =
+            text.lines().filter(|line| line.starts_with("age -d")).map(str::to_owned).collect();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        fs::create_dir(tool.join("bin")).unwrap();
+        for (name, client) in [("mysql", mysql.client("mysql")), ("psql", postgres.client("psql"))] {
+            let quoted =
+                |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', "'\\''"));
+            let envs = client.get_envs().filter_map(|(name, value)| {
+                Some(format!("export {}={}\n", name.to_str().unwrap(), quoted(value?)))
+            });
+            let words: Vec<String> =
+                std::iter::once(client.get_program()).chain(client.get_args()).map(quoted).collect();
+            let script = format!("#!/bin/sh\n{}exec {} \"$@\"\n", envs.collect::<String>(), words.join(" "));
+            let path = tool.join("bin").join(name);
+            fs::write(&path, script).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Self { lines, tool }
+    }
+
+    /// Runs the line that has this in it, with nothing but these words replaced.
+    fn follow(&self, which: &str, instead: &[(&str, &str)]) {
+        let mut line = self.lines.iter().find(|line| line.contains(which)).unwrap().clone();
+        for (word, other) in instead {
+            assert!(line.contains(word), "{line}");
+            line = line.replace(word, other);
+        }
+        stock(self.tool, &format!("set -e; PATH=\"$PWD/bin:$PATH\"\n{line}"));
+    }
 }
 
 fn drills() -> TestResult {

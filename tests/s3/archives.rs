@@ -24,6 +24,7 @@ pub(crate) fn trials(trials: Trials) -> Trials {
         .with("clean_up_asks_again_before_it_takes_data_for_garbage", &[], late_manifest)
         .with("two_runs_of_one_job_do_not_meet_in_a_bucket", &[], leases)
         .with("retention_in_moto", &[Needs::Moto], moto)
+        .with("a_bucket_that_keeps_and_locks_versions_loses_none", &[Needs::Moto, Needs::Aws], versions)
 }
 
 fn listed(tool: &Tool, url: &str) -> Value {
@@ -242,5 +243,51 @@ fn moto() -> TestResult {
     }
     let found = listed(&tool, &store.url("b"));
     assert_eq!(found["archives"].as_array().unwrap().len(), 2, "{found}");
+    Ok(())
+}
+
+fn versions() -> TestResult {
+    let store = test_servers::moto()?;
+    let aws = |args: &[&str]| -> Value {
+        let output = store.aws().unwrap().args(["s3api", "--output", "json"]).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    };
+    aws(&["create-bucket", "--bucket", "locked", "--object-lock-enabled-for-bucket"]);
+    let rule =
+        r#"{"ObjectLockEnabled":"Enabled","Rule":{"DefaultRetention":{"Mode":"COMPLIANCE","Days":1}}}"#;
+    aws(&["put-object-lock-configuration", "--bucket", "locked", "--object-lock-configuration", rule]);
+    let url = |key: &str| store.url(key).replacen("s3://archive/", "s3://locked/", 1);
+    let tool = Tool::with_keys(&store.keys.0, &store.keys.1);
+    tool.write("in.sql", dump(500));
+    tool.write(
+        "jobs.toml",
+        format!("[jobs.a]\nfrom = 'in.sql'\nto = '{}'\nkeep = {{ last = 1 }}\n", url("b/{job}-{id}.sql")),
+    );
+    for _ in 0..3 {
+        tool.expect(0, &["run", "jobs.toml"]);
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    let found = listed(&tool, &url("b"));
+    assert_eq!(found["archives"].as_array().unwrap().len(), 1, "{found}");
+    let name = found["archives"][0]["name"].as_str().unwrap().to_owned();
+    tool.expect(0, &["verify", &url(&format!("b/{name}"))]);
+    // What was removed is hidden, and every version of it is still there.
+    let all = aws(&["list-object-versions", "--bucket", "locked", "--prefix", "b/"]);
+    let data = all["Versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|v| v["Key"].as_str().unwrap().rsplit('.').next() == Some("sql"));
+    assert_eq!(data.count(), 3, "{all}");
+    for _ in 0..2 {
+        tool.expect(0, &["copy", "in.sql", &url("c/{id}.sql"), "-q"]);
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    let said = tool.expect(0, &["prune", &url("c"), "--keep-last", "1", "--yes"]);
+    assert!(said.contains("keeps versions"), "{said}");
+    // Nothing of it is garbage.
+    let said = tool.expect(0, &["gc", &url("b/"), "--older-than", "0s"]);
+    assert!(said.contains("found: 0 incomplete uploads, 0 objects"), "{said}");
     Ok(())
 }

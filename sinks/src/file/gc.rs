@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use pipeline::manifest::LOST_AND_FOUND;
 use pipeline::{Error, Result};
 
 use super::names::{PARTIAL, REPLACED, shown};
@@ -57,7 +58,9 @@ pub fn find(root: &Path, age: Duration) -> Result<Leftovers> {
                         found.staged.push(Leftover { path, bytes, modified });
                     }
                 }
-                None if meta.is_dir() && !name.as_bytes().starts_with(b".") => open.push(path),
+                None if meta.is_dir() && !name.as_bytes().starts_with(b".") && name != LOST_AND_FOUND => {
+                    open.push(path);
+                }
                 None => {}
             }
         }

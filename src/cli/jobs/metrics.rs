@@ -59,8 +59,8 @@ const METRICS: [Metric; 6] = [
         let archives = groups.filter_map(|group| group["archives"].as_array()).flatten();
         vec![("", archives.filter(|archive| archive["outcome"] == "removed").count() as f64)]
     }),
-    ("dbferry_verify_status", "1 when the job's last archive was verified, else 0.", |o| {
-        vec![("", f64::from(u8::from(o.summary.is_some() && o.code == 0)))]
+    ("dbferry_verify_status", "1 when the job's last run made an archive and proved it, else 0.", |o| {
+        vec![("", f64::from(u8::from(o.is_verified())))]
     }),
 ];
 

@@ -267,6 +267,13 @@ impl Run {
         if outcome.code != 0 {
             return outcome;
         }
+        // Before anything older goes: a drill in the hook may find that the new one does not restore.
+        let facts = [("DBFERRY_ARCHIVE", outcome.archive().to_owned())];
+        let hook = hooks.after.as_ref();
+        if let Err(error) = hooks::run(hook, &hooks, "after", name, &facts, self.quiet, cancel).await {
+            outcome.note(if error.is_consequence() { self.stopped("in a hook") } else { error });
+            return outcome;
+        }
         if let (Some(keep), Some(place)) = (&job.keep, place) {
             let id = outcome.id().unwrap_or_default().to_owned();
             match self.retain(keep, place.0, place.1, &id).await {
@@ -278,11 +285,6 @@ impl Run {
                 }
                 Err(error) => outcome.note(error),
             }
-        }
-        let facts = [("DBFERRY_ARCHIVE", outcome.archive().to_owned())];
-        let hook = hooks.after.as_ref();
-        if let Err(error) = hooks::run(hook, &hooks, "after", name, &facts, self.quiet, cancel).await {
-            outcome.note(if error.is_consequence() { self.stopped("in a hook") } else { error });
         }
         outcome
     }

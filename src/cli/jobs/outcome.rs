@@ -40,6 +40,14 @@ impl Outcome {
         parts.into_iter().flatten().filter_map(|part| part["stored"]["bytes"].as_u64()).sum()
     }
 
+    /// Whether there is an archive, and every part of it is proven in every destination.
+    pub(super) fn is_verified(&self) -> bool {
+        let Some(summary) = &self.summary else { return false };
+        let deliveries = summary["deliveries"].as_array().into_iter().flatten();
+        let mut parts = deliveries.filter_map(|one| one["manifest"]["parts"].as_array()).flatten().peekable();
+        parts.peek().is_some() && parts.all(|part| part["verified"]["proof"] != "unverified")
+    }
+
     /// The id of the archive.
     pub(super) fn id(&self) -> Option<&str> {
         self.summary.as_ref()?["id"].as_str()
