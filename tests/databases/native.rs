@@ -266,12 +266,15 @@ fn moved() -> TestResult {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let batch = "UPDATE busy.t SET a = a + 1;\n".repeat(100);
+            // A client takes longer to start than a batch may last: one that writes on for a while leaves no gap.
+            let batch = "UPDATE busy.t SET a = a + 1;\n".repeat(3000);
             while !stop.load(Ordering::Relaxed) {
                 server.sql(&batch).unwrap();
             }
         });
-        thread::sleep(Duration::from_millis(300));
+        while server.query("busy", "SELECT a FROM t").unwrap() == [["1"]] {
+            thread::sleep(Duration::from_millis(20));
+        }
         let output = tool.output(&url, &["copy", "env:DB", "busy.sql", "--snapshot", "unmoved"]);
         stop.store(true, Ordering::Relaxed);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

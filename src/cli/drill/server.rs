@@ -14,6 +14,12 @@ use tokio_util::sync::CancellationToken;
 /// A data directory is made and a server is up in seconds; on a busy machine, in minutes.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// A snapshot of many GiB is read before a server answers.
+const LOADING: Duration = Duration::from_secs(3600);
+
+/// What PostgreSQL, Redis and Valkey log when they are. Before, their sockets take connections and refuse what is asked.
+const READY: &str = "eady to accept connections";
+
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Scratch {
@@ -112,14 +118,16 @@ impl Maker {
         Err(Error::source(format!("{what} failed")).with("status", output.status).with("last line", last))
     }
 
-    /// Starts it, and waits until somebody answers at the socket.
+    /// Starts it, and waits until somebody answers at the socket, and until its log says so where an answer alone means nothing.
     async fn serve(
         self,
         mut command: Command,
         socket: &Path,
         url: String,
+        says: Option<&str>,
         cancel: &CancellationToken,
     ) -> Result<Scratch> {
+        let patience = if says.is_some() { LOADING } else { PATIENCE };
         let log = self.dir.path().join("server.log");
         let file = fs::File::create(&log).and_then(|file| Ok((file.try_clone()?, file)));
         let (out, err) =
@@ -128,12 +136,14 @@ impl Maker {
         let mut child = child.map_err(|e| Error::source("cannot start the scratch server").caused_by(e))?;
         let begun = Instant::now();
         loop {
-            if tokio::net::UnixStream::connect(socket).await.is_ok() {
+            let said =
+                || says.is_none_or(|words| fs::read_to_string(&log).is_ok_and(|log| log.contains(words)));
+            if tokio::net::UnixStream::connect(socket).await.is_ok() && said() {
                 return Ok(Scratch { url, _child: child, _dir: self.dir });
             }
             let ended =
                 child.try_wait().map_err(|e| Error::bug("cannot look at the scratch server").caused_by(e))?;
-            if ended.is_some() || begun.elapsed() > PATIENCE {
+            if ended.is_some() || begun.elapsed() > patience {
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 let last = said.lines().last().unwrap_or_default().to_owned();
                 return Err(Error::source("the scratch server did not come up").with("last line", last));
@@ -197,7 +207,7 @@ async fn mysql(cancel: &CancellationToken) -> Result<Scratch> {
     ]);
     let command = maker.command(&server, args);
     let url = format!("mysql://root@localhost/drill?socket={}", encoded(&socket));
-    maker.serve(command, &socket, url, cancel).await
+    maker.serve(command, &socket, url, None, cancel).await
 }
 
 async fn postgres(cancel: &CancellationToken) -> Result<Scratch> {
@@ -208,10 +218,19 @@ async fn postgres(cancel: &CancellationToken) -> Result<Scratch> {
     maker.prepare(maker.command(&initdb, args.into_iter().chain([data.clone().into()])), "initdb").await?;
     let mut command =
         maker.command(&server, [OsString::from("-D"), data.into(), "-k".into(), maker.dir.path().into()]);
-    command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off"]);
+    command.args([
+        "-c",
+        "listen_addresses=",
+        "-c",
+        "fsync=off",
+        "-c",
+        "full_page_writes=off",
+        "-c",
+        "lc_messages=C",
+    ]);
     let socket = maker.dir.path().join(".s.PGSQL.5432");
     let url = format!("postgres:///postgres?user=postgres&host={}", encoded(maker.dir.path()));
-    maker.serve(command, &socket, url, cancel).await
+    maker.serve(command, &socket, url, Some(READY), cancel).await
 }
 
 async fn redis(snapshot: Option<&Path>, cancel: &CancellationToken) -> Result<Scratch> {
@@ -234,5 +253,5 @@ async fn redis(snapshot: Option<&Path>, cancel: &CancellationToken) -> Result<Sc
     // Databases as many as any archive has numbers for.
     command.args(["--port", "0", "--save", "", "--appendonly", "no", "--databases", "1024"]);
     let url = format!("redis://localhost/?socket={}", encoded(&socket));
-    maker.serve(command, &socket, url, cancel).await
+    maker.serve(command, &socket, url, Some(READY), cancel).await
 }
