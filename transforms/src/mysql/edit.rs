@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use formats::mysql::Mode;
 use formats::mysql::token::{Cursor, Kind, is_word};
-use pipeline::{Output, Result};
+use pipeline::{Error, Output, Result};
 
 /// One range and what takes its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +20,16 @@ impl Edit {
     }
 }
 
+/// Places changed in one statement at most. A table has 4,096 columns at most, and no dump client writes a statement with a
+/// tenth of this; a list without an end would be memory that nobody planned for.
+pub(super) const MAX_EDITS: usize = 1 << 16;
+
 /// The changes to one statement.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     list: Vec<Edit>,
+    /// More came than [`MAX_EDITS`]; the statement cannot be emitted any more.
+    overflown: bool,
 }
 
 impl Edits {
@@ -38,7 +44,11 @@ impl Edits {
 
     /// Puts other bytes in a range's place.
     pub(super) fn replace(&mut self, range: Range<usize>, with: impl Into<Vec<u8>>) {
-        self.list.push(Edit { range, with: with.into() });
+        if self.list.len() < MAX_EDITS {
+            self.list.push(Edit { range, with: with.into() });
+        } else {
+            self.overflown = true;
+        }
     }
 
     /// Puts bytes in.
@@ -54,6 +64,12 @@ impl Edits {
         mode: Mode,
         out: &mut dyn Output,
     ) -> Result<()> {
+        if self.overflown {
+            return Err(Error::transform(format!(
+                "a statement has more than {MAX_EDITS} places to rewrite, which no dump client writes"
+            ))
+            .hint("copy without rewriting, or take this object out of the dump"));
+        }
         self.drop_nested();
         if self.list.iter().any(Edit::is_removal) {
             self.drop_emptied_comments(&statement[..body], mode);

@@ -6,7 +6,7 @@ use formats::mysql::{MAX_HELD, Mode, Step, Verb};
 use pipeline::{Error, Output, Result, Severity, Transform, TransformReport};
 
 use super::definer::{self, DefinerPolicy};
-use super::edit::Edits;
+use super::edit::{Edits, MAX_EDITS};
 use super::feed::{Feed, Piece, Visitor};
 use super::head::Head;
 use super::notes::Notes;
@@ -124,7 +124,9 @@ impl Visitor for Mover {
             Verdict::Change(edits) => {
                 self.release(piece, out)?;
                 let Step::Statement { body, .. } = piece.step else { return Ok(()) };
-                edits.emit(&piece.text.slice(piece.range.clone()), body, piece.mode, out)?;
+                edits
+                    .emit(&piece.text.slice(piece.range.clone()), body, piece.mode, out)
+                    .map_err(|error| error.with("offset", piece.offset))?;
             }
         }
         self.kept = piece.range.end;
@@ -242,8 +244,8 @@ impl Transform for MysqlRewrite {
     }
 
     fn memory(&self) -> usize {
-        // A held statement in a buffer that grows by doubling, and the input that completes it.
-        2 * MAX_HELD
+        // A held statement in a buffer that grows by doubling, the input that completes it, and the list of its changes.
+        2 * MAX_HELD + MAX_EDITS * 128
     }
 
     fn push(&mut self, input: Bytes, out: &mut dyn Output) -> Result<()> {

@@ -264,6 +264,23 @@ fn a_statement_too_long_to_rewrite_is_an_error_and_a_row_is_not() {
     assert_eq!(error.expect_err("too long").exit_code(), 4);
 }
 
+#[test]
+fn a_statement_with_more_places_than_memory_is_planned_for_is_an_error() {
+    let places = |number: usize| {
+        format!("CREATE TABLE t (a int) {};", "COLLATE utf8mb4_uca1400_ai_ci ".repeat(number)).into_bytes()
+    };
+    let rewrite = |text: Vec<u8>| {
+        let options = Options { profile: Some(Profile::RdsMysql), ..Options::default() };
+        let mut out = Vec::new();
+        MysqlRewrite::new(options).push(text.into(), &mut out).map(|()| out)
+    };
+    let out = rewrite(places(10_000)).expect("within the plan");
+    assert!(!out.windows(7).any(|window| window == b"uca1400"), "every place was rewritten");
+    let error = rewrite(places(70_000)).expect_err("beyond the plan");
+    assert_eq!(error.exit_code(), 4);
+    assert!(error.context().contains(&("offset", "0".to_owned())), "{error:?}");
+}
+
 /// Pieces of a dump: as they go in, and as they come out when stripped.
 fn piece() -> impl Strategy<Value = (String, String)> {
     let text = "([a-z ,;#/*`\"-]|\\\\\\\\|\\\\'|''|CREATE DEFINER=`a`@`b` VIEW v|/\\*!50013 DEFINER=`a`@`b` \\*/|\n){0,30}";
@@ -316,6 +333,14 @@ proptest! {
         let (bytes, by_bytes) = run(options, text.bytes().map(|byte| vec![byte]));
         prop_assert_eq!(String::from_utf8_lossy(&bytes), expected.as_str());
         prop_assert_eq!(report, by_bytes);
+
+        let set = DefinerPolicy::Set { user: "o`wner".to_owned(), host: "%".to_owned() };
+        for policy in [DefinerPolicy::Invoker, set, DefinerPolicy::Keep] {
+            let (once, _) = run(with_policy(policy.clone()), [text.clone().into_bytes()]);
+            let (twice, second) = run(with_policy(policy.clone()), [once.clone()]);
+            prop_assert_eq!(String::from_utf8_lossy(&twice), String::from_utf8_lossy(&once));
+            prop_assert!(second.changes.is_empty(), "{:?}: {:?}", policy, second.changes);
+        }
     }
 
     #[test]
