@@ -27,16 +27,7 @@ pub async fn compare(
     options: &Options,
     cx: &Context,
 ) -> Result<Comparison> {
-    if source.engine != dest.engine {
-        return Err(Error::usage("two databases of different families cannot be compared")
-            .hint("SOURCE and DEST are both mysql:// or mariadb://, both postgres://, or both redis://"));
-    }
-    for url in [source, dest] {
-        if url.engine != Engine::Redis && url.databases.len() != 1 {
-            return Err(Error::usage(format!("`{url}` does not name one database"))
-                .hint("name the database in the path, such as mysql://user@host/db"));
-        }
-    }
+    crate::one_of_a_family(source, dest)?;
     let work = async {
         match source.engine {
             Engine::Mysql => {

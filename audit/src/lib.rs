@@ -12,5 +12,23 @@ mod redis;
 mod report;
 mod tally;
 
+use pipeline::endpoint::{DatabaseUrl, Engine};
+use pipeline::{Error, Result};
+
 pub use compare::{Options, compare};
 pub use report::{Comparison, Difference, Example, RowFault, SideInfo, TableResult};
+
+/// Two single databases of one family, or the mistake told.
+fn one_of_a_family(source: &DatabaseUrl, dest: &DatabaseUrl) -> Result<()> {
+    if source.engine != dest.engine {
+        return Err(Error::usage("SOURCE and DEST are databases of different families")
+            .hint("both are mysql:// or mariadb://, both postgres://, or both redis://"));
+    }
+    for url in [source, dest] {
+        if url.engine != Engine::Redis && url.databases.len() != 1 {
+            return Err(Error::usage(format!("`{url}` does not name one database"))
+                .hint("name the database in the path, such as mysql://user@host/db"));
+        }
+    }
+    Ok(())
+}

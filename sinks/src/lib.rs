@@ -2,6 +2,7 @@
 
 use pipeline::{Error, Result, manifest};
 
+mod crew;
 pub mod file;
 pub mod mysql;
 pub mod null;

@@ -73,11 +73,7 @@ impl Source for MysqlDump {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
-        let mut connection = connections::mysql::connect(&self.url).await?;
-        let found = inspect::inspect(&mut connection, &self.url, &self.options, cx).await;
-        // A goodbye that fails changes nothing about what was found.
-        connection.disconnect().await.ok();
-        let server = found?;
+        let server = inspect::inspect(&self.url, &self.options, cx).await?;
         let client = client::find(self.options.client.as_deref(), &server).await?;
         if client.mariadb != server.mariadb {
             cx.warn(format!(

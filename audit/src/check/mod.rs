@@ -101,6 +101,16 @@ impl Findings {
         }
     }
 
+    /// What the target holds already.
+    fn contents(&mut self, holds: &[String], wishes: &Wishes) {
+        const FIX: &str = "`--overwrite` removes it, `--into-existing` loads beside it";
+        if holds.is_empty() {
+            return self.ok("contents", "the target is empty");
+        }
+        let level = if wishes.may_hold { Level::Warning } else { Level::Blocker };
+        self.add(level, "contents", format!("the target holds {}", some(holds)), Some(FIX));
+    }
+
     /// Two clocks, in seconds.
     fn clocks(&mut self, apart: f64) {
         if apart.abs() > 2.0 {
@@ -132,16 +142,7 @@ pub async fn check(
     wishes: &Wishes,
     cx: &Context,
 ) -> Result<Checked> {
-    if source.engine != dest.engine {
-        return Err(Error::usage("a database is loaded from one of its own family")
-            .hint("SOURCE and DEST are both mysql:// or mariadb://, both postgres://, or both redis://"));
-    }
-    for url in [source, dest] {
-        if url.engine != Engine::Redis && url.databases.len() != 1 {
-            return Err(Error::usage(format!("`{url}` does not name one database"))
-                .hint("name the database in the path, such as mysql://user@host/db"));
-        }
-    }
+    crate::one_of_a_family(source, dest)?;
     let work = async {
         match source.engine {
             Engine::Mysql => mysql::check(source, dest, wishes).await,

@@ -202,20 +202,8 @@ async fn database(found: &mut Findings, from: &mut Server, to: &mut Server, wish
             "the target holds a load that did not end",
             "`--resume` goes on with it, `--overwrite` starts over",
         );
-    } else if holds.is_empty() {
-        found.ok("contents", "the target is empty");
-    } else if wishes.may_hold {
-        found.warn(
-            "contents",
-            format!("the target holds {}", some(&holds)),
-            "`--overwrite` removes it, `--into-existing` loads beside it",
-        );
     } else {
-        found.block(
-            "contents",
-            format!("the target holds {}", some(&holds)),
-            "`--overwrite` removes it, `--into-existing` loads beside it",
-        );
+        found.contents(&holds, wishes);
     }
 }
 

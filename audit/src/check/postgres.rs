@@ -133,21 +133,7 @@ async fn target(found: &mut Findings, to: &Server, wishes: &Wishes) {
     let holds = to
         .names(&format!("SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'e' WHERE {USERS} AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND d.objid IS NULL ORDER BY 1 LIMIT 20"))
         .await;
-    if holds.is_empty() {
-        found.ok("contents", "the target is empty");
-    } else if wishes.may_hold {
-        found.warn(
-            "contents",
-            format!("the target holds {}", some(&holds)),
-            "`--overwrite` removes it, `--into-existing` loads beside it",
-        );
-    } else {
-        found.block(
-            "contents",
-            format!("the target holds {}", some(&holds)),
-            "`--overwrite` removes it, `--into-existing` loads beside it",
-        );
-    }
+    found.contents(&holds, wishes);
 }
 
 async fn locale(found: &mut Findings, from: &Server, to: &Server) {

@@ -69,7 +69,7 @@ fn versions(found: &mut Findings, from: &Side, to: &Side) {
 }
 
 async fn target(found: &mut Findings, to: &Side, wishes: &Wishes, pairs: &[(u64, u64)]) -> Result<()> {
-    let field = |name: &str| to.fields.get(name).map(String::as_str);
+    let field = |name: &str| to.info.field(name);
     if !to.is_cluster() && field("role").is_some_and(|role| role != "master") {
         found.block("read-only", "the target is a replica", "connect to its primary");
     }
@@ -131,9 +131,8 @@ async fn target(found: &mut Findings, to: &Side, wishes: &Wishes, pairs: &[(u64,
 }
 
 fn memory(found: &mut Findings, from: &Side, to: &Side, wishes: &Wishes) {
-    let number = |side: &Side, name: &str| side.fields.get(name).and_then(|text| text.parse::<u64>().ok());
-    let Some(used) = number(from, "used_memory") else { return };
-    let limit = wishes.node_memory.or_else(|| number(to, "maxmemory").filter(|limit| *limit > 0));
+    let Some(used) = from.info.number("used_memory") else { return };
+    let limit = wishes.node_memory.or_else(|| to.info.number("maxmemory").filter(|limit| *limit > 0));
     match limit {
         None => found.warn(
             "memory",
@@ -151,7 +150,7 @@ fn memory(found: &mut Findings, from: &Side, to: &Side, wishes: &Wishes) {
         ),
         Some(limit) => found.ok("memory", format!("{} of {}", mib(used), mib(limit))),
     }
-    if let Some(policy) = to.fields.get("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+    if let Some(policy) = to.info.field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
         found.warn(
             "eviction",
             format!("the target throws keys out when its memory is full ({policy})"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Buf;
-use connections::redis::{Map, Place, Reply, Role, Wire, command, enter, locate, refusal};
+use connections::redis::{Info, Map, Place, Reply, Role, Wire, command, enter, locate, refusal};
 use formats::rdb::{Crc64, Kind as ValueKind, Version, dump};
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Error, Result};
@@ -28,30 +28,22 @@ pub(crate) struct Side {
     pub(crate) version: Version,
     /// The server tells the moment of expiry itself.
     pub(crate) exact: bool,
-    pub(crate) fields: BTreeMap<String, String>,
+    pub(crate) info: Info,
 }
 
 impl Side {
     pub(crate) async fn open(url: &DatabaseUrl, role: Role, cx: &Context) -> Result<Self> {
         let place = locate(url, role, cx).await?;
         let mut wire = enter(&place, url).await?;
-        let text = match wire.call(&[b"INFO"]).await? {
-            Reply::Bulk(text) => text,
-            Reply::Error(text) => return Err(refusal::explain(&text, "INFO", url)),
-            _ => return Err(wire.confused("no text after INFO")),
-        };
-        let fields = read(&text);
-        let field = |name: &str| fields.get(name).map(String::as_str);
-        let valkey = field("valkey_version").is_some() || field("server_name") == Some("valkey");
-        let number = field("valkey_version").or(field("redis_version")).unwrap_or_default().to_owned();
-        let mut parts = number.split('.').filter_map(|part| part.parse::<u32>().ok());
-        let at = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        let info = Info::ask(&mut wire, None, url).await?;
+        let (valkey, at) = (info.is_valkey(), info.release().unwrap_or_default());
+        let number = info.version().unwrap_or_default();
         let version = Version::written_by(valkey, at.0, at.1)
             .ok_or_else(|| Error::source(format!("Redis {number} is too old, or tells no version")))?;
-        let cluster = field("cluster_enabled") == Some("1") || field("redis_mode") == Some("cluster");
+        let cluster = info.is_cluster();
         let map = if cluster { Map::ask(&mut wire, &place).await? } else { Map::single(place) };
         let product = format!("{} {number}", if valkey { "Valkey" } else { "Redis" });
-        Ok(Self { url: url.clone(), map, cluster, product, version, exact: valkey || at >= (7, 0), fields })
+        Ok(Self { url: url.clone(), map, cluster, product, version, exact: valkey || at >= (7, 0), info })
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
@@ -61,15 +53,13 @@ impl Side {
     /// Databases that hold keys, and how many.
     pub(crate) async fn databases(&self) -> Result<BTreeMap<u64, u64>> {
         if !self.cluster {
-            return Ok(keyspace(&self.fields));
+            return Ok(self.info.databases());
         }
         let mut keys = BTreeMap::new();
         for place in &self.map.places {
             let mut wire = enter(place, &self.url).await?;
-            if let Reply::Bulk(text) = self.ask(&mut wire, &[b"INFO", b"keyspace"]).await? {
-                for (db, count) in keyspace(&read(&text)) {
-                    *keys.entry(db).or_default() += count;
-                }
+            for (db, count) in Info::ask(&mut wire, Some("keyspace"), &self.url).await?.databases() {
+                *keys.entry(db).or_default() += count;
             }
         }
         Ok(keys)
@@ -248,22 +238,4 @@ async fn fill(wire: &mut Wire, least: usize) -> Result<()> {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn read(text: &[u8]) -> BTreeMap<String, String> {
-    String::from_utf8_lossy(text)
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_owned(), value.trim_end().to_owned()))
-        .collect()
-}
-
-fn keyspace(fields: &BTreeMap<String, String>) -> BTreeMap<u64, u64> {
-    fields
-        .iter()
-        .filter_map(|(name, value)| {
-            let db = name.strip_prefix("db")?.parse().ok()?;
-            Some((db, value.strip_prefix("keys=")?.split(',').next()?.parse().ok()?))
-        })
-        .collect()
 }

@@ -14,10 +14,12 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::tls;
 
 mod cluster;
+mod info;
 pub mod refusal;
 mod wire;
 
 pub use cluster::{Map, pointed};
+pub use info::Info;
 pub use wire::{Reply, Stream, Wire, command};
 
 /// Unless the URL says otherwise.

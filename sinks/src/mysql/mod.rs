@@ -5,7 +5,6 @@
 //! that is killed, or whose target goes away, leaves the mark: nobody takes the database for whole, and a second run goes on behind what is there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
@@ -14,6 +13,7 @@ use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, 
 use tokio::sync::Mutex;
 
 use crate::Occupied;
+use crate::crew::through_a_failover;
 
 mod create;
 mod explain;
@@ -121,34 +121,22 @@ impl Destination for MysqlDestination {
 
     async fn publish(&mut self, _: &Manifest, _: &Context) -> Result<()> {
         let sql = format!("DROP TABLE IF EXISTS {}", target::JOURNAL);
-        // Done twice it is done, so a lost answer is no question. A failover takes about a minute.
-        let mut failed = None;
-        for wait in [0, 1, 2, 4, 8, 15, 30] {
-            tokio::time::sleep(Duration::from_secs(wait)).await;
-            let result = match target::connect(&self.url).await {
-                Ok(mut conn) => {
-                    conn.query_drop(&sql).await.map_err(|error| explain::refused(error, &format!("`{sql}`")))
-                }
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(()) => {
-                    *self.begun.lock().await = Begun::default();
-                    return Ok(());
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
+        let unmarked = through_a_failover(|| async {
+            let mut conn = target::connect(&self.url).await?;
+            conn.query_drop(&sql).await.map_err(|error| explain::refused(error, &format!("`{sql}`")))
+        });
+        let unmarked = unmarked.await;
         // Everything is loaded: to remove it now would help nobody.
         *self.begun.lock().await = Begun::default();
-        let error = failed.unwrap_or_else(|| Error::bug("nothing was tried"));
-        Err(error
-            .of_kind(Kind::Temporary)
-            .also(format!(
-                "everything is loaded, and the table {} still marks the target as incomplete",
-                target::JOURNAL
-            ))
-            .hint(format!("drop the table {} yourself, or start over with `--overwrite`", target::JOURNAL)))
+        unmarked.map_err(|error| {
+            let table = target::JOURNAL;
+            error
+                .of_kind(Kind::Temporary)
+                .also(format!(
+                    "everything is loaded, and the table {table} still marks the target as incomplete"
+                ))
+                .hint(format!("drop the table {table} yourself, or start over with `--overwrite`"))
+        })
     }
 
     async fn abandon(&mut self) -> Result<()> {

@@ -11,10 +11,10 @@ use mysql_async::prelude::Queryable;
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Content, Context, Error, Proof, Receipt, Result, Sink};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 
 use super::worker::{Failure, Session, Unit, Worker};
 use super::{Begun, MysqlLoad, create, explain, target};
+use crate::crew::Crew;
 
 /// Room that a statement's packet needs beside the statement.
 const PACKET: usize = 1024;
@@ -26,7 +26,6 @@ pub(super) struct Script {
     conn: Conn,
     url: DatabaseUrl,
     cx: Context,
-    jobs: usize,
     room: usize,
     packet: usize,
     lexer: Lexer,
@@ -37,19 +36,14 @@ pub(super) struct Script {
     data_at: u64,
     offset: u64,
     statements: u64,
-    rows: u64,
     /// What the dump has set, as far as it is known; `None` after a SET.
     session: Option<Arc<Session>>,
-    idle: Vec<Worker>,
-    running: JoinSet<(Worker, usize, Result<u64>)>,
-    on_the_way: usize,
+    crew: Crew<Worker>,
     /// Indexes of the table whose rows are arriving, and foreign keys of all tables.
     indexes: Vec<Unit>,
     foreign_keys: Vec<Unit>,
     /// What sets the counters of tables, for a server that has died meanwhile.
     counters: Vec<Vec<u8>>,
-    /// A connection broke, and was made again.
-    broke: bool,
     /// An earlier load is gone on with.
     resumes: bool,
     /// Every statement so far was there already.
@@ -73,11 +67,11 @@ impl Sink for Script {
     async fn commit(mut self: Box<Self>, content: &Content) -> Result<Receipt> {
         let result = self.finish().await;
         self.noted(result).await?;
-        Ok(Receipt { bytes: content.bytes, proof: Proof::RowsAccepted { rows: self.rows } })
+        Ok(Receipt { bytes: content.bytes, proof: Proof::RowsAccepted { rows: *self.crew.done() } })
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        self.running.shutdown().await;
+        self.crew.stop().await;
         Ok(())
     }
 }
@@ -96,7 +90,6 @@ impl Script {
             conn,
             url,
             cx,
-            jobs: options.jobs.max(1),
             room: options.room,
             packet,
             lexer: Lexer::new(),
@@ -105,15 +98,11 @@ impl Script {
             data_at: 0,
             offset: 0,
             statements: 0,
-            rows: 0,
             session: None,
-            idle: Vec::new(),
-            running: JoinSet::new(),
-            on_the_way: 0,
+            crew: Crew::new(options.jobs, options.room),
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
             counters: Vec::new(),
-            broke: false,
             resumes,
             behind: resumes,
             begun,
@@ -136,8 +125,8 @@ impl Script {
             return Err(Error::sink("the dump ends inside a statement").with("offset", self.data_at));
         }
         self.table_ends().await?;
-        self.all_done().await?;
-        if self.resumes || self.broke {
+        self.crew.all_done().await?;
+        if self.resumes || self.crew.idle().iter().any(|worker| worker.broke) {
             // A dump sets back at its end the mode under which its tables were made.
             self.execute(b"SET SESSION sql_mode = ''", self.offset).await?;
             for sql in std::mem::take(&mut self.counters) {
@@ -147,7 +136,7 @@ impl Script {
         for unit in std::mem::take(&mut self.foreign_keys) {
             // One at a time: each locks the tables of others as well.
             self.dispatch(unit).await?;
-            self.all_done().await?;
+            self.crew.all_done().await?;
         }
         Ok(())
     }
@@ -246,7 +235,7 @@ impl Script {
         }
         if !(matches!(verb, Verb::Create | Verb::Drop) && word(1) == "TABLE") {
             // A trigger must not fire for the rows before it, and a view may name an index.
-            self.all_done().await?;
+            self.crew.all_done().await?;
         }
         self.once(&text, at).await
     }
@@ -286,7 +275,7 @@ impl Script {
             _ if matches!((word(0), word(1)), ("LOCK" | "UNLOCK", "TABLES" | "TABLE")) => return Ok(()),
             _ => {
                 self.table_ends().await?;
-                self.all_done().await?;
+                self.crew.all_done().await?;
                 return self.execute(&text, at).await;
             }
         }
@@ -407,53 +396,8 @@ impl Script {
         Ok(())
     }
 
-    /// Hands a unit to a connection that is free.
     async fn dispatch(&mut self, unit: Unit) -> Result<()> {
-        let size = unit.sql.len();
-        while self.running.len() >= self.jobs
-            || (self.on_the_way + size > self.room && !self.running.is_empty())
-        {
-            self.reap().await?;
-        }
-        // What has failed meanwhile is no reason to go on.
-        while let Some(ended) = self.running.try_join_next() {
-            self.ended(ended)?;
-        }
-        let mut worker = self.idle.pop().unwrap_or_else(|| Worker::new(self.url.clone()));
-        self.on_the_way += size;
-        self.running.spawn(async move {
-            let result = worker.run(&unit).await;
-            (worker, size, result)
-        });
-        Ok(())
-    }
-
-    async fn reap(&mut self) -> Result<()> {
-        match self.running.join_next().await {
-            Some(ended) => self.ended(ended),
-            None => Ok(()),
-        }
-    }
-
-    fn ended(
-        &mut self,
-        ended: std::result::Result<(Worker, usize, Result<u64>), tokio::task::JoinError>,
-    ) -> Result<()> {
-        let (worker, size, result) =
-            ended.map_err(|panic| Error::bug("a loading task panicked").caused_by(panic))?;
-        self.on_the_way -= size;
-        self.broke |= worker.broke;
-        self.idle.push(worker);
-        self.rows += result?;
-        Ok(())
-    }
-
-    /// Waits until every unit is there.
-    async fn all_done(&mut self) -> Result<()> {
-        while !self.running.is_empty() {
-            self.reap().await?;
-        }
-        Ok(())
+        self.crew.dispatch(unit, || Worker::new(self.url.clone())).await
     }
 
     /// The rows of the last table have all been sent: its indexes are built once they are there, while the next table's rows arrive.
@@ -461,7 +405,7 @@ impl Script {
         if self.indexes.is_empty() {
             return Ok(());
         }
-        self.all_done().await?;
+        self.crew.all_done().await?;
         for unit in std::mem::take(&mut self.indexes) {
             self.dispatch(unit).await?;
         }

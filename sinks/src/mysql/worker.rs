@@ -82,9 +82,18 @@ impl Worker {
     pub(super) fn new(url: DatabaseUrl) -> Self {
         Self { url, conn: None, session: None, broke: false }
     }
+}
 
-    /// Executes a unit; answers how many rows the server took.
-    pub(super) async fn run(&mut self, unit: &Unit) -> Result<u64> {
+impl crate::crew::Worker for Worker {
+    type Unit = Unit;
+    /// How many rows the server took.
+    type Done = u64;
+
+    fn size(unit: &Unit) -> usize {
+        unit.sql.len()
+    }
+
+    async fn run(&mut self, unit: &Unit) -> Result<u64> {
         let mut unsure = unit.resumes;
         let mut waits = WAITS.iter();
         loop {
@@ -110,6 +119,9 @@ impl Worker {
         }
     }
 
+}
+
+impl Worker {
     async fn attempt(&mut self, unit: &Unit, unsure: bool) -> std::result::Result<u64, Failure> {
         let conn = match &mut self.conn {
             Some(conn) => conn,

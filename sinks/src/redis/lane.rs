@@ -50,6 +50,13 @@ pub(super) struct Arrived {
     pub(super) kept: u64,
 }
 
+impl std::ops::AddAssign for Arrived {
+    fn add_assign(&mut self, more: Self) {
+        self.keys += more.keys;
+        self.kept += more.kept;
+    }
+}
+
 pub(super) struct Lane {
     shared: Arc<Shared>,
     wires: Vec<(Place, u64, Wire)>,
@@ -70,61 +77,15 @@ pub(super) enum Said {
     Failed(Error),
 }
 
-impl Lane {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, wires: Vec::new() }
+impl crate::crew::Worker for Lane {
+    type Unit = Batch;
+    type Done = Arrived;
+
+    fn size(batch: &Batch) -> usize {
+        batch.bytes.len()
     }
 
-    /// A connection to a server, in a database.
-    async fn wire(&mut self, place: &Place, db: u64) -> Result<&mut Wire> {
-        let at = if let Some(at) = self.wires.iter().position(|(known, ..)| known == place) {
-            at
-        } else {
-            let mut wire = enter(place, &self.shared.url).await.map_err(here)?;
-            select(&mut wire, db, self.shared.cluster, &self.shared.url).await?;
-            self.wires.push((place.clone(), db, wire));
-            self.wires.len() - 1
-        };
-        let (_, selected, wire) = &mut self.wires[at];
-        if *selected != db {
-            select(wire, db, self.shared.cluster, &self.shared.url).await?;
-            *selected = db;
-        }
-        Ok(wire)
-    }
-
-    fn drop_wire(&mut self, place: &Place) {
-        self.wires.retain(|(known, ..)| known != place);
-    }
-
-    /// Learns anew which server has what.
-    async fn learn(&mut self) -> Result<()> {
-        let map = self.shared.map();
-        if !self.shared.cluster {
-            // A name may lead to another server after a failover, and Sentinel knows which.
-            let place = locate(&self.shared.url, Role::Primary, &Context::silent()).await.map_err(here)?;
-            self.shared.set(Map::single(place));
-            return Ok(());
-        }
-        let mut failed = None;
-        for place in &map.places {
-            let asked = async {
-                let mut wire = enter(place, &self.shared.url).await?;
-                Map::ask(&mut wire, place).await
-            };
-            match asked.await {
-                Ok(map) => {
-                    self.shared.set(map);
-                    return Ok(());
-                }
-                Err(error) => failed = Some(here(error)),
-            }
-        }
-        Err(failed.unwrap_or_else(|| Error::bug("a cluster without servers")))
-    }
-
-    /// Brings a batch to where it belongs.
-    pub(super) async fn deliver(&mut self, batch: &Batch) -> Result<Arrived> {
+    async fn run(&mut self, batch: &Batch) -> Result<Arrived> {
         let mut arrived = Arrived::default();
         let mut due: Vec<&Item> = batch.items.iter().collect();
         let (mut waits, mut redirections) = (WAITS.iter(), 0);
@@ -187,6 +148,60 @@ impl Lane {
                 unsure = true;
             }
         }
+    }
+}
+
+impl Lane {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, wires: Vec::new() }
+    }
+
+    /// A connection to a server, in a database.
+    async fn wire(&mut self, place: &Place, db: u64) -> Result<&mut Wire> {
+        let at = if let Some(at) = self.wires.iter().position(|(known, ..)| known == place) {
+            at
+        } else {
+            let mut wire = enter(place, &self.shared.url).await.map_err(here)?;
+            select(&mut wire, db, self.shared.cluster, &self.shared.url).await?;
+            self.wires.push((place.clone(), db, wire));
+            self.wires.len() - 1
+        };
+        let (_, selected, wire) = &mut self.wires[at];
+        if *selected != db {
+            select(wire, db, self.shared.cluster, &self.shared.url).await?;
+            *selected = db;
+        }
+        Ok(wire)
+    }
+
+    fn drop_wire(&mut self, place: &Place) {
+        self.wires.retain(|(known, ..)| known != place);
+    }
+
+    /// Learns anew which server has what.
+    async fn learn(&mut self) -> Result<()> {
+        let map = self.shared.map();
+        if !self.shared.cluster {
+            // A name may lead to another server after a failover, and Sentinel knows which.
+            let place = locate(&self.shared.url, Role::Primary, &Context::silent()).await.map_err(here)?;
+            self.shared.set(Map::single(place));
+            return Ok(());
+        }
+        let mut failed = None;
+        for place in &map.places {
+            let asked = async {
+                let mut wire = enter(place, &self.shared.url).await?;
+                Map::ask(&mut wire, place).await
+            };
+            match asked.await {
+                Ok(map) => {
+                    self.shared.set(map);
+                    return Ok(());
+                }
+                Err(error) => failed = Some(here(error)),
+            }
+        }
+        Err(failed.unwrap_or_else(|| Error::bug("a cluster without servers")))
     }
 
     /// Sends keys to one server and reads its answers.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pipeline::endpoint::{DatabaseUrl, Engine};
@@ -14,6 +13,7 @@ use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, 
 use tokio::sync::Mutex;
 
 use crate::Occupied;
+use crate::crew::through_a_failover;
 
 mod intake;
 mod lane;
@@ -114,29 +114,18 @@ impl Destination for RedisDestination {
     }
 
     async fn publish(&mut self, _: &Manifest, cx: &Context) -> Result<()> {
-        let mut failed = None;
-        // A failover takes about a minute.
-        for wait in [0, 1, 2, 4, 8, 15, 30] {
-            tokio::time::sleep(Duration::from_secs(wait)).await;
-            let unmarked =
-                async { target::Target::look(&self.url, cx).await?.unmark(self.options.marked()).await };
-            match unmarked.await {
-                Ok(()) => {
-                    *self.begun.lock().await = Begun::default();
-                    return Ok(());
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
+        let marked = self.options.marked();
+        let unmarked =
+            through_a_failover(|| async { target::Target::look(&self.url, cx).await?.unmark(marked).await });
+        let unmarked = unmarked.await;
         *self.begun.lock().await = Begun::default();
-        let error = failed.unwrap_or_else(|| Error::bug("nothing was tried"));
-        Err(error
-            .of_kind(Kind::Temporary)
-            .also(format!(
-                "everything is loaded, and the key {} still marks the target as incomplete",
-                target::MARK
-            ))
-            .hint(format!("remove the key {} yourself, or go on with `--resume`", target::MARK)))
+        unmarked.map_err(|error| {
+            let key = target::MARK;
+            error
+                .of_kind(Kind::Temporary)
+                .also(format!("everything is loaded, and the key {key} still marks the target as incomplete"))
+                .hint(format!("remove the key {key} yourself, or go on with `--resume`"))
+        })
     }
 
     async fn abandon(&mut self) -> Result<()> {

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Content, Context, Error, Kind, Proof, Receipt, Result, Sink};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 
 use super::intake::{Action, Batch, Intake};
 use super::lane::{Arrived, Lane, Shared};
@@ -15,6 +14,7 @@ use super::large::Large;
 use super::target::{MARK, Target};
 use super::{Begun, Conflict, RedisLoad};
 use crate::Occupied;
+use crate::crew::Crew;
 
 /// Bytes of a snapshot that are looked at before what they gave is sent.
 const PIECE: usize = 64 << 10;
@@ -26,14 +26,11 @@ pub(super) struct Script {
     begun: Arc<Mutex<Begun>>,
     cx: Context,
     intake: Intake,
-    jobs: usize,
-    room: usize,
     resumes: bool,
     joins: bool,
-    idle: Vec<Lane>,
-    running: JoinSet<(Lane, usize, Result<Arrived>)>,
-    on_the_way: usize,
+    crew: Crew<Lane>,
     large: Option<Large>,
+    /// Large keys, which go a way of their own.
     arrived: Arrived,
     /// Until the load has begun.
     options: Option<RedisLoad>,
@@ -64,7 +61,7 @@ impl Sink for Script {
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        self.running.shutdown().await;
+        self.crew.stop().await;
         Ok(())
     }
 }
@@ -95,13 +92,9 @@ impl Script {
             begun,
             cx: cx.clone(),
             intake,
-            jobs: options.jobs.max(1),
-            room: options.room,
             resumes,
             joins,
-            idle: Vec::new(),
-            running: JoinSet::new(),
-            on_the_way: 0,
+            crew: Crew::new(options.jobs, options.room),
             large: None,
             arrived: Arrived::default(),
             options: Some(options.clone()),
@@ -179,52 +172,15 @@ impl Script {
     }
 
     async fn dispatch(&mut self, batch: Batch) -> Result<()> {
-        let size = batch.bytes.len();
-        while self.running.len() >= self.jobs
-            || (self.on_the_way + size > self.room && !self.running.is_empty())
-        {
-            self.reap().await?;
-        }
-        while let Some(ended) = self.running.try_join_next() {
-            self.ended(ended)?;
-        }
         self.concerns(batch.db).await;
-        let mut lane = self.idle.pop().unwrap_or_else(|| Lane::new(Arc::clone(&self.shared)));
-        self.on_the_way += size;
-        self.running.spawn(async move {
-            let result = lane.deliver(&batch).await;
-            (lane, size, result)
-        });
-        Ok(())
-    }
-
-    async fn reap(&mut self) -> Result<()> {
-        match self.running.join_next().await {
-            Some(ended) => self.ended(ended),
-            None => Ok(()),
-        }
-    }
-
-    fn ended(
-        &mut self,
-        ended: std::result::Result<(Lane, usize, Result<Arrived>), tokio::task::JoinError>,
-    ) -> Result<()> {
-        let (lane, size, result) =
-            ended.map_err(|panic| Error::bug("a loading task panicked").caused_by(panic))?;
-        self.on_the_way -= size;
-        self.idle.push(lane);
-        let arrived = result?;
-        self.arrived.keys += arrived.keys;
-        self.arrived.kept += arrived.kept;
-        Ok(())
+        self.crew.dispatch(batch, || Lane::new(Arc::clone(&self.shared))).await
     }
 
     async fn finish(&mut self) -> Result<()> {
         let actions = self.intake.finish()?;
         self.act(actions).await?;
-        while !self.running.is_empty() {
-            self.reap().await?;
-        }
+        self.crew.all_done().await?;
+        self.arrived += *self.crew.done();
         self.counted().await?;
         let (expired, metadata, by_commands) = self.intake.asides();
         if expired > 0 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use connections::redis::{Map, Place, Reply, Role, Wire, enter, locate, refusal};
+use connections::redis::{Info, Map, Place, Reply, Role, Wire, enter, locate, refusal};
 use formats::rdb::{Version, key_slot};
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Error, Kind, Result, Stage};
@@ -23,7 +23,7 @@ pub(super) struct Target {
     pub(super) version: Option<Version>,
     /// Databases that hold keys.
     keys: BTreeMap<u64, u64>,
-    fields: BTreeMap<String, String>,
+    info: Info,
     wires: Vec<(Place, Wire)>,
 }
 
@@ -37,17 +37,8 @@ impl Target {
     pub(super) async fn look(url: &DatabaseUrl, cx: &Context) -> Result<Self> {
         let place = locate(url, Role::Primary, cx).await.map_err(here)?;
         let mut wire = enter(&place, url).await.map_err(here)?;
-        let fields = match wire.call(&[b"INFO"]).await.map_err(here)? {
-            Reply::Bulk(text) => fields(&text),
-            Reply::Error(text) => return Err(here(refusal::explain(&text, "INFO", url))),
-            _ => return Err(here(wire.confused("no text after INFO"))),
-        };
-        let field = |name: &str| fields.get(name).map(String::as_str);
-        let valkey = field("valkey_version").is_some() || field("server_name") == Some("valkey");
-        let number = field("valkey_version").or(field("redis_version")).and_then(|text| {
-            let mut parts = text.split('.').map(str::parse::<u32>);
-            Some((parts.next()?.ok()?, parts.next()?.ok()?))
-        });
+        let info = Info::ask(&mut wire, None, url).await.map_err(here)?;
+        let (valkey, number) = (info.is_valkey(), info.release());
         let version = number.and_then(|(major, minor)| Version::written_by(valkey, major, minor));
         if let (false, Some((major, minor))) = (valkey, number)
             && major < 5
@@ -56,7 +47,7 @@ impl Target {
                 .with("destination", url.place())
                 .hint("RESTORE takes the moment of expiry since Redis 5"));
         }
-        let cluster = field("cluster_enabled") == Some("1") || field("redis_mode") == Some("cluster");
+        let cluster = info.is_cluster();
         let map = if cluster {
             Map::ask(&mut wire, &place).await.map_err(here)?
         } else {
@@ -68,7 +59,7 @@ impl Target {
             cluster,
             version,
             keys: BTreeMap::new(),
-            fields,
+            info,
             wires: vec![(place, wire)],
         };
         target.keys = target.count_all().await?;
@@ -104,20 +95,15 @@ impl Target {
     /// Keys of each database, over all servers.
     async fn count_all(&mut self) -> Result<BTreeMap<u64, u64>> {
         if !self.cluster {
-            return Ok(keyspace(&self.fields));
+            return Ok(self.info.databases());
         }
         let mut keys = BTreeMap::new();
         for place in self.map.places.clone() {
             let url = self.url.clone();
             let wire = self.wire(&place).await?;
-            match wire.call(&[b"INFO", b"keyspace"]).await.map_err(here)? {
-                Reply::Bulk(text) => {
-                    for (db, count) in keyspace(&fields(&text)) {
-                        *keys.entry(db).or_default() += count;
-                    }
-                }
-                Reply::Error(text) => return Err(here(refusal::explain(&text, "INFO", &url))),
-                _ => return Err(here(wire.confused("no text after INFO"))),
+            let info = Info::ask(wire, Some("keyspace"), &url).await.map_err(here)?;
+            for (db, count) in info.databases() {
+                *keys.entry(db).or_default() += count;
             }
         }
         Ok(keys)
@@ -136,7 +122,7 @@ impl Target {
 
     /// What the server does when its memory is full.
     pub(super) fn policy(&self) -> Option<&str> {
-        self.fields.get("maxmemory_policy").map(String::as_str)
+        self.info.field("maxmemory_policy")
     }
 
     /// Databases that hold something and are concerned.
@@ -147,7 +133,7 @@ impl Target {
 
     /// Refuses what can be refused beforehand; answers whether an earlier load is gone on with.
     pub(super) async fn check(&mut self, options: &RedisLoad) -> Result<bool> {
-        let field = |name: &str| self.fields.get(name).map(String::as_str);
+        let field = |name: &str| self.info.field(name);
         if field("loading") == Some("1") {
             return Err(Error::sink("the target is loading its own data (LOADING)")
                 .of_kind(Kind::Temporary)
@@ -251,24 +237,4 @@ pub(super) async fn select(wire: &mut Wire, db: u64, cluster: bool, url: &Databa
         Reply::Error(text) => Err(here(refusal::explain(&text, "SELECT", url)).with("database", db)),
         _ => Ok(()),
     }
-}
-
-fn fields(text: &[u8]) -> BTreeMap<String, String> {
-    String::from_utf8_lossy(text)
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_owned(), value.trim_end().to_owned()))
-        .collect()
-}
-
-/// `db0:keys=12,expires=3,…`
-fn keyspace(fields: &BTreeMap<String, String>) -> BTreeMap<u64, u64> {
-    fields
-        .iter()
-        .filter_map(|(name, value)| {
-            let db = name.strip_prefix("db")?.parse().ok()?;
-            let keys = value.strip_prefix("keys=")?.split(',').next()?.parse().ok()?;
-            Some((db, keys))
-        })
-        .collect()
 }

@@ -30,7 +30,16 @@ pub(super) struct Server {
 /// Schemas that the server makes itself.
 const SYSTEM: &[&str] = &["information_schema", "performance_schema", "mysql", "sys", "ndbinfo"];
 
-pub(super) async fn inspect(
+/// Looks at the server over a connection of its own.
+pub(super) async fn inspect(url: &DatabaseUrl, options: &MysqlOptions, cx: &Context) -> Result<Server> {
+    let mut connection = connections::mysql::connect(url).await?;
+    let found = look_at(&mut connection, url, options, cx).await;
+    // A goodbye that fails changes nothing about what was found.
+    connection.disconnect().await.ok();
+    found
+}
+
+async fn look_at(
     connection: &mut Conn,
     url: &DatabaseUrl,
     options: &MysqlOptions,

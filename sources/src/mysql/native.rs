@@ -95,11 +95,7 @@ impl Source for MysqlNative {
     }
 
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
-        let mut connection = connections::mysql::connect(&self.url).await?;
-        let found = inspect::inspect(&mut connection, &self.url, &self.options, cx).await;
-        // A goodbye that fails changes nothing about what was found.
-        connection.disconnect().await.ok();
-        let server = found?;
+        let server = inspect::inspect(&self.url, &self.options, cx).await?;
         let info = SourceInfo {
             endpoint: self.endpoint(),
             kind: "mysql".to_owned(),
