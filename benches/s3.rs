@@ -224,7 +224,6 @@ fn measure(
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_REGION", "us-east-1"),
-        ("AWS_CA_BUNDLE", &server.certificate),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("RCLONE_CA_CERT", &server.certificate),
         ("RCLONE_S3_PROVIDER", "Other"),
@@ -232,8 +231,15 @@ fn measure(
         ("RCLONE_S3_REGION", "us-east-1"),
         ("RCLONE_S3_ENDPOINT", &server.endpoint),
         ("RCLONE_S3_NO_CHECK_BUCKET", "true"),
+        ("RCLONE_S3_LIST_VERSION", "2"),
     ] {
         command.env(name, value);
+    }
+    // rclone's SDK takes the bundle amiss: it has a setting of its own.
+    if contender.name == "rclone" {
+        command.env_remove("AWS_CA_BUNDLE");
+    } else {
+        command.env("AWS_CA_BUNDLE", &server.certificate);
     }
     let before = server.cpu()?;
     let mut sample = common::process(&mut command, true)?;

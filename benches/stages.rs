@@ -1,4 +1,5 @@
 //! Every stage alone, on a dump in memory, beside the stock tool that does the same: `cargo bench --bench stages`.
+//! `DBFERRY_BENCH_STAGES=engine,BLAKE3` runs those whose names have one of the words.
 
 #[allow(dead_code, reason = "end_to_end uses all of it, this one a part")]
 mod common;
@@ -56,6 +57,7 @@ fn benchmark() -> Result<()> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut cases = vec![
+        Case::new("BLAKE3 alone, one thread", || hashed(&mysql)),
         Case::new("engine alone: source → null, BLAKE3 at both ends", || {
             engine(&runtime, &mysql, no_steps())
         }),
@@ -105,6 +107,9 @@ fn benchmark() -> Result<()> {
         cases.push(Case::new(format!("`{shown}`, ratio {ratio:.2}"), move || peer(&command, plain, length)));
         let length = mysql.len();
         cases.push(Case::new(format!("`{tool} -dc`"), move || peer(&[tool, "-dc"], &packed, length)));
+    }
+    if let Ok(only) = std::env::var("DBFERRY_BENCH_STAGES") {
+        cases.retain(|case| only.split(',').any(|part| case.name.contains(part)));
     }
     common::run(&mut cases, rounds)?;
 
@@ -190,6 +195,15 @@ fn drive(mut step: Box<dyn Transform>, data: &Bytes, out: &mut dyn Output) -> Re
     }
     step.finish(out)?;
     Ok(())
+}
+
+/// The floor of everything that proves what it carried.
+fn hashed(data: &Bytes) -> Result<Sample> {
+    measured(|| {
+        let mut digester = pipeline::Digester::new(&[pipeline::Algorithm::Blake3]);
+        data.chunks(PIECE).for_each(|piece| digester.update(piece));
+        Ok(digester.finish().bytes)
+    })
 }
 
 /// One transform, with its worker threads where it has any.

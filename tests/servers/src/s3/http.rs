@@ -63,10 +63,14 @@ pub(super) fn serve(link: impl Link, server: &Shared) -> Result<()> {
         if request.headers.contains_key("expect") {
             reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let length = request.length().min(BODY_MAX);
-        let wanted = if fault == Some(Fault::ResetInside) { length / 2 } else { length };
-        request.body = vec![0; wanted];
-        reader.read_exact(&mut request.body)?;
+        if request.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+            request.body = chunks(&mut reader)?;
+        } else {
+            let length = request.length().min(BODY_MAX);
+            let wanted = if fault == Some(Fault::ResetInside) { length / 2 } else { length };
+            request.body = vec![0; wanted];
+            reader.read_exact(&mut request.body)?;
+        }
         if fault == Some(Fault::ResetInside) {
             return reader.get_ref().cut();
         }
@@ -107,6 +111,32 @@ fn handle(request: &mut Request, server: &Shared, fault: Option<Fault>) -> Answe
         },
     };
     answer.with("date", http_date(&at.to_string()))
+}
+
+/// A body that comes in HTTP's own chunks, as the AWS command line sends it.
+fn chunks(reader: &mut impl BufRead) -> Result<Vec<u8>> {
+    let invalid = |what: &'static str| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let length = usize::from_str_radix(size, 16).map_err(|_| invalid("no length of a chunk"))?;
+        let at = body.len();
+        if at + length > BODY_MAX {
+            return Err(invalid("a body that is too large"));
+        }
+        body.resize(at + length, 0);
+        reader.read_exact(&mut body[at..])?;
+        line.clear();
+        // Behind the last chunk there may be trailers, up to an empty line.
+        while reader.read_line(&mut line)? > 2 && length == 0 {
+            line.clear();
+        }
+        if length == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 /// The data of `LENGTH\\r\\nDATA\\r\\n…0\\r\\ntrailers`, with lengths in hexadecimal.

@@ -301,7 +301,8 @@ impl Store {
         let first_size = upload.parts.get(&numbers[0]).map_or(0, |part| part.bytes);
         for (index, (number, etag)) in numbers.iter().zip(&etags).enumerate() {
             let Some(part) = upload.parts.get(number) else { return invalid("a part is missing") };
-            if part.etag.trim_matches('"') != etag.trim_matches('"') {
+            // rclone sends the MD5 that it computed itself, which a store that keeps nothing does not know.
+            if !quirks.discard && part.etag.trim_matches('"') != etag.trim_matches('"') {
                 return invalid("a part has another ETag");
             }
             let last = index + 1 == numbers.len();
