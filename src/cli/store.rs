@@ -50,8 +50,9 @@ pub(crate) async fn check(args: &CheckArgs, endpoint: &str, cx: &Context) -> Res
     }
     match rows.iter().find(|row| row.state == State::Needed) {
         None => Ok(()),
-        Some(row) => Err(Error::sink(format!("{} cannot be written to: {}", bucket.url(), row.note))
-            .with("missing", row.what)
-            .hint("docs/s3.md has the policy that a run needs")),
+        Some(row) => {
+            Err(Error::sink(format!("{} cannot be written to: {}: {}", bucket.url(), row.what, row.note))
+                .hint("docs/s3.md has the policy that a run needs"))
+        }
     }
 }

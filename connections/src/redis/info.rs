@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pipeline::Result;
 use pipeline::endpoint::DatabaseUrl;
 
-use super::wire::{Reply, Wire};
 use super::refusal;
+use super::wire::{Reply, Wire};
 
 /// The answer to `INFO`.
 #[derive(Debug, Clone, Default)]

@@ -118,7 +118,6 @@ impl crate::crew::Worker for Worker {
             }
         }
     }
-
 }
 
 impl Worker {

@@ -108,7 +108,16 @@ impl Failure {
         }
         failure.code = error.code().filter(|code| !code.is_empty()).map(str::to_owned);
         let text = error.message().map(str::to_owned);
-        failure.message = text.unwrap_or_else(|| chain(&error));
+        failure.message = text.unwrap_or_else(|| match failure.status {
+            // The SDK's words for it are long, and blame the SDK.
+            Some(200..300) => {
+                let said = chain(&error);
+                let cause = said.split("encountered ").last().unwrap_or_default();
+                let cause = cause.split(" but got").next().unwrap_or_default();
+                format!("the answer is not understood: {cause:.120}")
+            }
+            _ => chain(&error),
+        });
         let skewed = error.raw_response().is_some_and(|response| {
             let date = response.headers().get("date");
             date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok()).is_some_and(is_far)
