@@ -12,6 +12,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::tls;
 
+pub mod wire;
+
 /// Unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -40,12 +42,7 @@ pub async fn connect(url: &DatabaseUrl) -> Result<Client> {
     if let Some(options) = url.parameters.get("options") {
         config.options(options);
     }
-    let limit = url
-        .parameters
-        .get("connect_timeout")
-        .and_then(|text| text.parse().ok())
-        .filter(|seconds| *seconds > 0)
-        .map_or(CONNECT_TIMEOUT, Duration::from_secs);
+    let limit = connect_timeout(url);
     let connector = MakeRustlsConnect::new(tls::config(url)?);
     let connecting = async {
         match config.connect(connector.clone()).await {
@@ -71,6 +68,14 @@ pub async fn connect(url: &DatabaseUrl) -> Result<Client> {
     Ok(client)
 }
 
+fn connect_timeout(url: &DatabaseUrl) -> Duration {
+    url.parameters
+        .get("connect_timeout")
+        .and_then(|text| text.parse().ok())
+        .filter(|seconds| *seconds > 0)
+        .map_or(CONNECT_TIMEOUT, Duration::from_secs)
+}
+
 fn is_tls(error: &tokio_postgres::Error) -> bool {
     error.to_string().contains("TLS handshake")
 }
@@ -79,7 +84,7 @@ fn is_tls(error: &tokio_postgres::Error) -> bool {
 pub fn explain(url: &DatabaseUrl, error: tokio_postgres::Error) -> Error {
     let place = url.place();
     if let Some(server) = error.as_db_error() {
-        return from_server(url, server);
+        return from_server(url, server.code(), server.message()).caused_by(server.to_string());
     }
     // The Display of this error names only the step; the cause is behind it.
     let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
@@ -154,15 +159,14 @@ fn from_io(url: &DatabaseUrl, error: &std::io::Error) -> Error {
     }
 }
 
-fn from_server(url: &DatabaseUrl, error: &tokio_postgres::error::DbError) -> Error {
+fn from_server(url: &DatabaseUrl, code: &SqlState, message: &str) -> Error {
     let user = url.user.as_deref().unwrap_or_default();
     let database = url.databases.first().map_or("postgres", String::as_str);
-    let code = error.code();
     let described = if *code == SqlState::INVALID_PASSWORD {
         Error::source(format!("the user {user} or its password is wrong")).hint("look at user and password")
     } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
-        let refused = Error::source(format!("the user {user} is refused: {}", error.message()));
-        if error.message().ends_with("no encryption") {
+        let refused = Error::source(format!("the user {user} is refused: {message}"));
+        if message.ends_with("no encryption") {
             refused.hint("this server wants TLS: use sslmode=require, or verify-full with sslrootcert")
         } else {
             refused.hint("look at the user, at sslmode, and at pg_hba.conf of the server")
@@ -177,10 +181,9 @@ fn from_server(url: &DatabaseUrl, error: &tokio_postgres::error::DbError) -> Err
         || *code == SqlState::CANNOT_CONNECT_NOW
         || *code == SqlState::ADMIN_SHUTDOWN
     {
-        Error::source(format!("{} takes no connections now: {}", url.place(), error.message()))
-            .of_kind(Kind::Temporary)
+        Error::source(format!("{} takes no connections now: {message}", url.place())).of_kind(Kind::Temporary)
     } else {
-        Error::source(format!("the server refuses: {}", error.message()))
+        Error::source(format!("the server refuses: {message}"))
     };
-    described.with("error", code.code()).caused_by(error.to_string())
+    described.with("error", code.code())
 }
