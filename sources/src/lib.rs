@@ -19,13 +19,14 @@ mod s3;
 #[cfg(test)]
 mod testing;
 mod thread;
+mod window;
 
 pub use child::kill_children;
 pub use command::CommandSource;
 pub use directory::{DirectoryOptions, DirectorySource};
 pub use file::{FileSource, path_source};
 pub use mysql::{MysqlDump, MysqlNative, MysqlOptions, NativeOptions, SnapshotWay};
-pub use postgres::{PgDump, PgOptions};
+pub use postgres::{PgDump, PgNative, PgNativeOptions, PgOptions};
 pub use redis::{READER_MEMORY as REDIS_READER_MEMORY, RedisDump, RedisOptions, RedisSync};
 pub use s3::S3Source;
 

@@ -20,8 +20,11 @@ use connections::trust;
 
 mod client;
 mod inspect;
+mod native;
 #[cfg(test)]
 mod tests;
+
+pub use native::{PgNative, PgNativeOptions};
 
 /// How a PostgreSQL server is dumped.
 #[derive(Debug, Clone, Default)]
@@ -85,15 +88,7 @@ impl Source for PgDump {
         let server = inspect::inspect(&self.url).await?;
         let program = if self.url.databases.is_empty() { "pg_dumpall" } else { "pg_dump" };
         let client = client::find(program, self.options.client.as_deref(), &server).await?;
-        let mut arguments = client::arguments(&self.url, &self.options);
-        for switch in &self.options.switches {
-            if client.has(switch) {
-                arguments.push(switch.clone());
-            } else {
-                cx.info(format!("{} does not know {switch}", client.version));
-            }
-        }
-        arguments.extend(self.options.dump_args.iter().cloned());
+        let arguments = whole_arguments(&self.url, &self.options, &client, cx);
         let info = SourceInfo {
             endpoint: self.endpoint(),
             kind: "postgres".to_owned(),
@@ -116,6 +111,25 @@ impl Source for PgDump {
     async fn finish(self: Box<Self>, _: &Context) -> Result<BTreeMap<String, String>> {
         Ok(BTreeMap::new())
     }
+}
+
+/// Everything that the client is called with.
+fn whole_arguments(
+    url: &DatabaseUrl,
+    options: &PgOptions,
+    client: &client::Client,
+    cx: &Context,
+) -> Vec<String> {
+    let mut arguments = client::arguments(url, options);
+    for switch in &options.switches {
+        if client.has(switch) {
+            arguments.push(switch.clone());
+        } else {
+            cx.info(format!("{} does not know {switch}", client.version));
+        }
+    }
+    arguments.extend(options.dump_args.iter().cloned());
+    arguments
 }
 
 struct PgReader {
@@ -153,47 +167,44 @@ const VARIABLES: &[&str] = &[
     "PGGSSENCMODE",
 ];
 
-impl PgReader {
-    fn program(&self) -> Result<child::Program> {
-        let mut command = Command::new(&self.plan.client.path);
-        command.args(&self.plan.arguments);
-        for name in VARIABLES {
-            command.env_remove(name);
-        }
-        command
-            .env("PGAPPNAME", self.url.parameters.get("application_name").map_or("dbferry", String::as_str));
-        if let Some(options) = self.url.parameters.get("options") {
-            command.env("PGOPTIONS", options);
-        }
-        if let Some(seconds) = self.url.parameters.get("connect_timeout") {
-            command.env("PGCONNECT_TIMEOUT", seconds);
-        }
-        if let Address::Tcp(_) = self.url.address {
-            let mode = self.url.tls_mode();
-            command.env("PGSSLMODE", mode.as_str());
-            if mode != TlsMode::Disable
-                && let Some(roots) = trust::roots(&self.url.tls, mode)?
-            {
-                command.env("PGSSLROOTCERT", roots);
-            }
-            if let (Some(cert), Some(key)) = (&self.url.tls.client_cert, &self.url.tls.client_key) {
-                command.env("PGSSLCERT", cert).env("PGSSLKEY", key);
-            }
-        }
-        // libpq takes a password file only if it is a regular one that nobody else may read. This one exists in memory and has no name; it
-        // goes with the processes that hold it. `pg_dumpall` hands it on to each `pg_dump` that it starts.
-        let stdin = match &self.url.password {
-            None => Stdio::null(),
-            Some(password) => {
-                command.env("PGPASSFILE", "/dev/stdin");
-                let file = memory_file(&client::pass_line(password)).map_err(|error| {
-                    Error::source("a file for the client's password failed").caused_by(error)
-                })?;
-                Stdio::from(file)
-            }
-        };
-        Ok(child::Program { name: self.plan.client.name(), command, stdin, stall: None })
+/// The client with these arguments. The password reaches it through a file without a name.
+fn program(url: &DatabaseUrl, client: &client::Client, arguments: &[String]) -> Result<child::Program> {
+    let mut command = Command::new(&client.path);
+    command.args(arguments);
+    for name in VARIABLES {
+        command.env_remove(name);
     }
+    command.env("PGAPPNAME", url.parameters.get("application_name").map_or("dbferry", String::as_str));
+    if let Some(options) = url.parameters.get("options") {
+        command.env("PGOPTIONS", options);
+    }
+    if let Some(seconds) = url.parameters.get("connect_timeout") {
+        command.env("PGCONNECT_TIMEOUT", seconds);
+    }
+    if let Address::Tcp(_) = url.address {
+        let mode = url.tls_mode();
+        command.env("PGSSLMODE", mode.as_str());
+        if mode != TlsMode::Disable
+            && let Some(roots) = trust::roots(&url.tls, mode)?
+        {
+            command.env("PGSSLROOTCERT", roots);
+        }
+        if let (Some(cert), Some(key)) = (&url.tls.client_cert, &url.tls.client_key) {
+            command.env("PGSSLCERT", cert).env("PGSSLKEY", key);
+        }
+    }
+    // libpq takes a password file only if it is a regular one that nobody else may read. This one exists in memory and has no name; it
+    // goes with the processes that hold it. `pg_dumpall` hands it on to each `pg_dump` that it starts.
+    let stdin = match &url.password {
+        None => Stdio::null(),
+        Some(password) => {
+            command.env("PGPASSFILE", "/dev/stdin");
+            let file = memory_file(&client::pass_line(password))
+                .map_err(|error| Error::source("a file for the client's password failed").caused_by(error))?;
+            Stdio::from(file)
+        }
+    };
+    Ok(child::Program { name: client.name(), command, stdin, stall: None })
 }
 
 fn memory_file(line: &Secret) -> std::io::Result<File> {
@@ -210,7 +221,8 @@ impl Reader for PgReader {
     }
 
     async fn read(self: Box<Self>, out: &mut FrameSender, cx: &Context) -> Result<()> {
-        let ended = child::stream(self.program()?, out, cx).await?;
+        let ended =
+            child::stream(program(&self.url, &self.plan.client, &self.plan.arguments)?, out, cx).await?;
         if ended.status.success() {
             return ended.check(cx);
         }
@@ -233,6 +245,7 @@ const PASSING: &[&str] = &[
     "deadlock detected",
     "due to lock timeout",
     "conflict with recovery",
+    "due to statement timeout",
 ];
 
 fn explain(ended: &child::Ended) -> Error {
@@ -263,6 +276,15 @@ fn explain(ended: &child::Ended) -> Error {
             "the role needs SELECT on all tables and sequences and USAGE on their schemas; pg_read_all_data has both",
         ),
         ("lock timeout", "somebody holds a lock on a table; run it again, or raise --lock-wait-timeout"),
+        // What `--lock-wait-timeout` runs into: the client's only statements with a limit are those that lock.
+        (
+            "due to statement timeout",
+            "somebody holds a lock on a table; run it again, or raise --max-lock-time",
+        ),
+        (
+            "TRANSACTION SNAPSHOT",
+            "does the address lead to several servers? Give one server's instead of a load balancer's, or use `--engine client`",
+        ),
         ("server version mismatch", "install a pg_dump that is at least as new as the server"),
     ];
     match hint.iter().find(|(sign, _)| text.contains(sign)) {

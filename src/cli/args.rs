@@ -232,7 +232,8 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "FILE", env = "DBFERRY_SOURCE_PASSWORD_FILE", help_heading = "Source")]
     pub(crate) source_password_file: Option<PathBuf>,
 
-    /// How a MySQL server is read: over connections of our own, or by mysqldump. Default: native, unless options for the client are given
+    /// How a MySQL or PostgreSQL server is read: over connections of our own, or by its dump client. Default: native, unless something is
+    /// asked for that only the client does: --dump-arg, for MySQL --client, for PostgreSQL --pg-format custom and all databases at once
     #[arg(long, value_enum, default_value_t = EngineArg::Auto, help_heading = "Source")]
     pub(crate) engine: EngineArg,
 
@@ -240,12 +241,12 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Source")]
     pub(crate) readers: usize,
 
-    /// How the native engine's connections come to see the same data: position, global-lock, table-locks, unmoved or single. Default:
-    /// the first that works
+    /// How the native engine's connections to MySQL come to see the same data: position, global-lock, table-locks, unmoved or single.
+    /// Default: the first that works
     #[arg(long, value_name = "WAY", help_heading = "Source")]
     pub(crate) snapshot: Option<String>,
 
-    /// Seconds that the native engine waits for a lock, and lets writers wait behind it
+    /// Seconds that the native engine waits for a lock, and lets others wait behind it
     #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Source")]
     pub(crate) max_lock_time: u64,
 
@@ -291,14 +292,14 @@ pub(crate) struct KeyArgs {
     pub(crate) passphrase_file: Option<PathBuf>,
 }
 
-/// How a MySQL server is read.
+/// How a MySQL or PostgreSQL server is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineArg {
     /// Native, unless options for the client are given
     Auto,
     /// Connections of our own, in parallel
     Native,
-    /// The installed mysqldump or mariadb-dump
+    /// The installed mysqldump, mariadb-dump or pg_dump
     Client,
 }
 

@@ -14,7 +14,7 @@ use sinks::{
     Conflict, FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination,
     PvcDestination, RedisDestination, RedisLoad, S3Destination, S3Options, StdoutDestination,
 };
-use sources::{PgOptions, RedisOptions};
+use sources::RedisOptions;
 use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
 use transforms::crypt::{Decrypt, Encrypt, Identities};
@@ -25,7 +25,7 @@ use transforms::postgres;
 use super::args::{ConflictArg, CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
-use super::{elasticache, mysql as mysql_source, passwords, redis, render, size};
+use super::{elasticache, engine, passwords, redis, render, size};
 
 /// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
 const LOADING: usize = 4;
@@ -355,7 +355,7 @@ pub(crate) fn reader(from: &From, args: &SourceArgs, memory: usize) -> Result<us
     Ok(match from {
         From::S3(_) => object_reader(memory),
         From::Database(url) if url.engine == Engine::Redis => sources::REDIS_READER_MEMORY,
-        _ => mysql_source::memory(from, args)?.unwrap_or(0).max(Settings::default().reader),
+        _ => engine::memory(from, args)?.unwrap_or(0).max(Settings::default().reader),
     })
 }
 
@@ -378,8 +378,8 @@ pub(crate) fn source(
         From::Database(mut url) => {
             passwords::complete(&mut url, args.source_password_file.as_deref())?;
             match url.engine {
-                Engine::Postgres => Box::new(postgres_source(*url, args, profile)?),
-                Engine::Mysql => mysql_source::source(*url, args)?,
+                Engine::Postgres => postgres_source(*url, args, profile)?,
+                Engine::Mysql => engine::mysql_source(*url, args)?,
                 Engine::Redis => Box::new(redis::source(*url, args, replica)),
             }
         }
@@ -402,7 +402,7 @@ fn postgres_source(
     url: DatabaseUrl,
     args: &SourceArgs,
     profile: Option<ProfileArg>,
-) -> Result<sources::PgDump> {
+) -> Result<Box<dyn Source>> {
     // For a live source pg_dump's own switches know every object; what they leave is rewritten as text.
     const SWITCHES: &[&str] = &[
         "--no-owner",
@@ -422,8 +422,7 @@ fn postgres_source(
             switches.push("--no-comments".to_owned());
         }
     }
-    let (client, dump_args) = (args.client.clone(), args.dump_arg.clone());
-    sources::PgDump::new(url, PgOptions { client, dump_args, switches, custom })
+    engine::postgres_source(url, args, switches)
 }
 
 /// The ending of what is encrypted.

@@ -10,6 +10,7 @@ mod archival;
 mod carry;
 mod cut;
 mod native;
+mod native_postgres;
 mod refused;
 mod secrets;
 mod tool;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let trials = archival::trials(trials);
     let trials = cut::trials(trials);
     let trials = native::trials(trials);
+    let trials = native_postgres::trials(trials);
     let trials = refused::trials(trials);
     secrets::trials(trials).run()
 }

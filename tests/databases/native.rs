@@ -34,7 +34,7 @@ pub(crate) fn trials(trials: Trials) -> Trials {
 }
 
 /// How many dumps or kills: few in every run of the tests, many when asked.
-fn rounds(few: usize) -> usize {
+pub(crate) fn rounds(few: usize) -> usize {
     std::env::var("DBFERRY_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
 }
 

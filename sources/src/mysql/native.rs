@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use connections::mysql::wire::{self, Failure, Piece, Wire};
 use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, Source, SourceInfo};
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::{MysqlOptions, inspect};
 use crate::whole;
+use crate::window::{self, Fetched, Joiner};
 
 mod chunks;
 mod look;
@@ -27,12 +27,6 @@ mod snapshot;
 
 use rows::Inserts;
 pub use snapshot::Way;
-
-/// Pieces of a range that are held while an earlier range is still being delivered.
-const AHEAD: usize = 8;
-
-/// Small pieces are joined up to this length before they are handed on.
-const JOINED: usize = 256 << 10;
 
 /// How the native reader goes about it.
 #[derive(Debug, Clone)]
@@ -48,14 +42,8 @@ pub struct NativeOptions {
 impl NativeOptions {
     /// Bytes that a reader with these options holds.
     pub fn memory(&self) -> usize {
-        let held = self.ranges() * AHEAD * rows::PIECE;
-        let working = self.readers * (2 * rows::PIECE + wire::MEMORY);
-        held + working + 2 * wire::MEMORY + 2 * JOINED
-    }
-
-    /// Ranges that are read or wait to be delivered.
-    fn ranges(&self) -> usize {
-        self.readers * 2
+        let working = self.readers * (window::PIECE + wire::MEMORY);
+        window::memory(self.readers) + working + 2 * wire::MEMORY
     }
 }
 
@@ -186,6 +174,7 @@ impl NativeReader {
         }
         let mut wires = taken.wires;
         let walker = if wires.len() > 1 { wires.pop() } else { None };
+        self.note("engine", "native".to_owned());
         self.note("snapshot", taken.way.to_string());
         self.note("readers", wires.len().to_string());
         if let Some(position) = taken.position {
@@ -194,7 +183,7 @@ impl NativeReader {
         if let Some(locked) = taken.locked {
             self.note("locked_ms", locked.as_millis().to_string());
         }
-        let ranges = self.options.ranges();
+        let ranges = window::places(self.options.readers);
         let (jobs, queue) = mpsc::channel(ranges);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
         let mut readers = JoinSet::new();
@@ -234,12 +223,6 @@ struct Job {
     /// Closed without [`Fetched::End`] when the connection failed.
     to: mpsc::Sender<Fetched>,
     seen: Arc<chunks::Seen>,
-}
-
-enum Fetched {
-    Data(Bytes),
-    End,
-    Failed(Error),
 }
 
 /// What is delivered, in order.
@@ -343,35 +326,12 @@ async fn deliver(
     out: &mut FrameSender,
     url: &DatabaseUrl,
 ) -> Result<()> {
-    let mut small: Vec<u8> = Vec::new();
+    let place = url.place();
+    let mut joiner = Joiner::new(out);
     while let Some(segment) = segments.recv().await {
         match segment {
-            Segment::Text(text) => small.extend_from_slice(&text),
-            Segment::Rows(mut rows) => loop {
-                match rows.recv().await {
-                    Some(Fetched::Data(data)) if data.len() >= JOINED => {
-                        if !small.is_empty() {
-                            out.send(std::mem::take(&mut small).into()).await?;
-                        }
-                        out.send(data).await?;
-                    }
-                    Some(Fetched::Data(data)) => {
-                        small.extend_from_slice(&data);
-                        if small.len() >= JOINED {
-                            out.send(std::mem::take(&mut small).into()).await?;
-                        }
-                    }
-                    Some(Fetched::End) => break,
-                    Some(Fetched::Failed(error)) => return Err(error),
-                    None => {
-                        return Err(Error::source(format!(
-                            "a connection to {} ended without a word",
-                            url.place()
-                        ))
-                        .of_kind(Kind::Temporary));
-                    }
-                }
-            },
+            Segment::Text(text) => joiner.text(&text).await?,
+            Segment::Rows(rows) => joiner.rows(rows, &place).await?,
             Segment::Unchanged { table, signature } => {
                 let (_, now) = look.lock().await.table(&table).await?;
                 if now != signature {
@@ -384,14 +344,8 @@ async fn deliver(
                 }
             }
         }
-        if small.len() >= JOINED {
-            out.send(std::mem::take(&mut small).into()).await?;
-        }
     }
-    if !small.is_empty() {
-        out.send(small.into()).await?;
-    }
-    Ok(())
+    joiner.flush().await
 }
 
 /// A quoted name.

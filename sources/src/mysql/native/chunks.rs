@@ -9,11 +9,10 @@ use connections::mysql::wire::Wire;
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Result};
 
+use crate::window::TARGET;
+
 use super::identifier;
 use super::look::{Boundary, Key, KeyColumn, Relation};
-
-/// Text that a range should give. It fits into what is held of a range that is read ahead, so that no reader waits for its turn.
-pub(super) const TARGET: u64 = 3 << 20;
 
 /// How often the width of a range is corrected before it is taken as it is. Doubling reaches across any gap in far fewer.
 const CORRECTIONS: usize = 64;

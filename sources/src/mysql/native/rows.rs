@@ -7,11 +7,10 @@ use bytes::Bytes;
 use connections::mysql::wire;
 use pipeline::{Error, Result};
 
+use crate::window::PIECE;
+
 /// Statements end at the first row that makes them this long. Every supported server takes packets of this size unless it was told not to.
 const STATEMENT: usize = 1 << 20;
-
-/// How long the pieces are that are handed on.
-pub(super) const PIECE: usize = 512 << 10;
 
 /// How the cells of a column are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

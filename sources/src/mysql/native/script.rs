@@ -7,10 +7,12 @@ use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Result};
 use tokio::sync::{Mutex, mpsc};
 
-use super::chunks::{Chunks, Seen, TARGET};
+use crate::window::{self, TARGET};
+
+use super::chunks::{Chunks, Seen};
 use super::look::{Column, Look, Program, Relation, Shape, broken_view};
 use super::rows::{Cell, Inserts};
-use super::{AHEAD, Job, Segment, identifier};
+use super::{Job, Segment, identifier};
 
 /// Settings of the session that loads the dump, and what they were before.
 const SETTINGS: &[(&str, &str)] = &[
@@ -237,7 +239,7 @@ impl To {
         let query =
             format!("SELECT {asked} FROM {}.{}{range}", identifier(&table.schema), identifier(&table.name));
         let cells: Vec<Cell> = columns.iter().map(|column| column.cell).collect();
-        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (sender, receiver) = window::piece();
         let job = Job {
             table: format!("{}.{}", table.schema, table.name),
             query,
