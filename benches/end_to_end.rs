@@ -135,11 +135,14 @@ impl Bench<'_> {
             piped("| pigz", Some("b.sql.gz")),
             piped("| zstd -q -T0", Some("c.sql.zst")),
             piped("-Fc", Some("d.dump")),
+            directory(&client, "-Z0", "e.dir"),
+            directory(&client, "", "f.dir"),
         ];
         let url = server.url(server.admin(), "bench")?;
         for file in ["x.sql.gz", "x.sql.zst", "x.sql.lz4", "x.sql"] {
             contenders.push(dbferry(&url, server.client_dir(), file, &["--for", "rds-postgres"]));
         }
+        contenders.push(dbferry(&url, server.client_dir(), "y.sql", &["--engine", "client"]));
         self.contest("PostgreSQL", &client, contenders, &server.pid().to_string())
     }
 
@@ -254,6 +257,26 @@ fn pipe(name: &str, client: &Command, behind: &str, file: Option<&'static str>) 
             shell
         }),
         file,
+        ours: false,
+    }
+}
+
+/// `pg_dump`'s own parallel format, over two connections, which reads several tables at once and each of them over one.
+fn directory(client: &Command, how: &str, file: &'static str) -> Contender {
+    let script = format!("\"$@\" -Fd -j2 {how} -f \"$OUT\"");
+    let client = copy_of(client);
+    Contender {
+        name: format!("`{} directory`", ["pg_dump -Fd -j2", how].join(" ").trim_end()),
+        command: Box::new(move |out| {
+            let mut shell = Command::new("bash");
+            shell.args(["-c", &script, "bash"]).arg(&client.0).args(&client.1);
+            for (name, value) in &client.2 {
+                shell.env(name, value);
+            }
+            shell.env("OUT", out);
+            shell
+        }),
+        file: Some(file),
         ours: false,
     }
 }

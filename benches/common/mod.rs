@@ -237,5 +237,8 @@ pub(crate) fn say(text: &str) {
 
 /// The length of a file.
 pub(crate) fn length(path: &Path) -> Result<u64> {
-    Ok(File::open(path)?.metadata()?.len())
+    if !path.is_dir() {
+        return Ok(File::open(path)?.metadata()?.len());
+    }
+    fs::read_dir(path)?.map(|entry| length(&entry?.path())).sum()
 }
