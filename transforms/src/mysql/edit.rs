@@ -20,9 +20,9 @@ impl Edit {
     }
 }
 
-/// Places changed in one statement at most. A table has 4,096 columns at most, and no dump client writes a statement with a
-/// tenth of this; a list without an end would be memory that nobody planned for.
-pub(super) const MAX_EDITS: usize = 1 << 16;
+/// Places changed in one statement at most: four for each of the 4,096 columns that a table can have. A list without an end would be
+/// memory that nobody planned for.
+pub(super) const MAX_EDITS: usize = 1 << 14;
 
 /// The changes to one statement.
 #[derive(Debug, Default)]

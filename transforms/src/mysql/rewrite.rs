@@ -245,7 +245,7 @@ impl Transform for MysqlRewrite {
 
     fn memory(&self) -> usize {
         // A held statement in a buffer that grows by doubling, the input that completes it, and the list of its changes.
-        2 * MAX_HELD + MAX_EDITS * 128
+        2 * MAX_HELD + MAX_EDITS * 64
     }
 
     fn push(&mut self, input: Bytes, out: &mut dyn Output) -> Result<()> {

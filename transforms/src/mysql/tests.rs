@@ -276,7 +276,7 @@ fn a_statement_with_more_places_than_memory_is_planned_for_is_an_error() {
     };
     let out = rewrite(places(10_000)).expect("within the plan");
     assert!(!out.windows(7).any(|window| window == b"uca1400"), "every place was rewritten");
-    let error = rewrite(places(70_000)).expect_err("beyond the plan");
+    let error = rewrite(places(20_000)).expect_err("beyond the plan");
     assert_eq!(error.exit_code(), 4);
     assert!(error.context().contains(&("offset", "0".to_owned())), "{error:?}");
 }
