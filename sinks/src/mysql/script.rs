@@ -247,7 +247,7 @@ impl Script {
             let done =
                 target::is_done(&mut self.conn, number, digest).await.map_err(|failure| match failure {
                     Failure::Cause(error) => explain::refused(error, "looking into the journal"),
-                    Failure::Other(error) => error,
+                    Failure::Connect(error) | Failure::Other(error) => error,
                 })?;
             if done {
                 return Ok(());

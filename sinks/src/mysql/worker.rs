@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Cause};
 use pipeline::endpoint::DatabaseUrl;
-use pipeline::{Error, Result};
+use pipeline::{Error, Kind, Result};
 
 use super::explain;
 use super::target::{connect, digest, done, is_done};
@@ -69,6 +69,8 @@ pub(super) struct Worker {
 /// How one try ended.
 pub(super) enum Failure {
     Cause(Cause),
+    /// No connection, in the middle of a load: the server has taken this account before, so it may again.
+    Connect(Error),
     Other(Error),
 }
 
@@ -104,17 +106,21 @@ impl crate::crew::Worker for Worker {
             // Ends the transaction where there is one; a connection that is gone has none.
             self.conn = None;
             self.session = None;
-            let cause = match failure {
-                Failure::Cause(cause) => cause,
-                Failure::Other(error) => return Err(unit.located(error)),
+            let (error, passes) = match failure {
+                Failure::Cause(cause) => {
+                    let passes = explain::passes(&cause) && !unit.schema;
+                    (explain::refused(cause, "a statement"), passes)
+                }
+                Failure::Connect(error) => (error.of_kind(Kind::Temporary), !unit.schema),
+                Failure::Other(error) => (error, false),
             };
             match waits.next() {
-                Some(wait) if explain::passes(&cause) && !unit.schema => {
+                Some(wait) if passes => {
                     unsure = true;
                     self.broke = true;
                     tokio::time::sleep(Duration::from_secs(*wait)).await;
                 }
-                _ => return Err(unit.located(explain::refused(cause, "a statement"))),
+                _ => return Err(unit.located(error)),
             }
         }
     }
@@ -124,11 +130,7 @@ impl Worker {
     async fn attempt(&mut self, unit: &Unit, unsure: bool) -> std::result::Result<u64, Failure> {
         let conn = match &mut self.conn {
             Some(conn) => conn,
-            slot => slot.insert(connect(&self.url).await.map_err(|error| match error.kind() {
-                // Nobody listens while a server starts again.
-                _ if unsure => Failure::Cause(Cause::Driver(mysql_async::DriverError::ConnectionClosed)),
-                _ => Failure::Other(error),
-            })?),
+            slot => slot.insert(connect(&self.url).await.map_err(Failure::Connect)?),
         };
         if self.session.as_ref() != Some(&unit.session) {
             conn.query_drop(&unit.session.0).await?;

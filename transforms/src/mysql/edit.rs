@@ -22,7 +22,7 @@ impl Edit {
 
 /// Places changed in one statement at most: four for each of the 4,096 columns that a table can have. A list without an end would be
 /// memory that nobody planned for.
-pub(super) const MAX_EDITS: usize = 1 << 14;
+const MAX_EDITS: usize = 1 << 14;
 
 /// The changes to one statement.
 #[derive(Debug, Default)]

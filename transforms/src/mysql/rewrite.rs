@@ -6,7 +6,7 @@ use formats::mysql::{MAX_HELD, Mode, Step, Verb};
 use pipeline::{Error, Output, Result, Severity, Transform, TransformReport};
 
 use super::definer::{self, DefinerPolicy};
-use super::edit::{Edits, MAX_EDITS};
+use super::edit::Edits;
 use super::feed::{Feed, Piece, Visitor};
 use super::head::Head;
 use super::notes::Notes;
@@ -244,8 +244,9 @@ impl Transform for MysqlRewrite {
     }
 
     fn memory(&self) -> usize {
-        // A held statement in a buffer that grows by doubling, the input that completes it, and the list of its changes.
-        2 * MAX_HELD + MAX_EDITS * 64
+        // A held statement in a buffer that grows by doubling, so one and a half times; the input that completes it; and the list
+        // of its changes, a MiB.
+        2 * MAX_HELD
     }
 
     fn push(&mut self, input: Bytes, out: &mut dyn Output) -> Result<()> {
