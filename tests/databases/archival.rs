@@ -142,7 +142,7 @@ fn whole_set() -> TestResult {
             "{key} is not encrypted"
         );
     }
-    // Each data set is drilled where it lies; files are read back.
+    // Each data set is drilled where it lies.
     let newest =
         |of: &dyn Fn(&str) -> bool, names: Vec<String>| names.into_iter().filter(|n| of(n)).max().unwrap();
     let keys: Vec<String> = store.objects().into_keys().collect();
@@ -160,7 +160,7 @@ fn whole_set() -> TestResult {
             keys.iter().filter(|key| key.ends_with(".age")).cloned().collect()
         };
         let of = |job: &str| newest(&|name: &str| name.contains(&format!("/{job}/")), names.clone());
-        for job in ["system-mysql", "zync-database", "backend-redis", "system-redis"] {
+        for job in ["system-mysql", "zync-database", "backend-redis", "system-redis", "system-storage"] {
             let name = of(job);
             let address = if place == "volume" { name } else { store.url(&name) };
             // Policies of this one name roles of its server: it gets an empty database there.
@@ -299,8 +299,15 @@ fn drills() -> TestResult {
     )?;
     clients.expect(0, &postgres.url(postgres.admin(), "drilled")?, &["copy", "env:DB", &dump]);
     tool.expect(0, &redis.url(), &["copy", "env:DB", "r.rdb"]);
+    stock(
+        &tool,
+        "mkdir -p files/a/b && echo one > files/a/1 && ln -s 1 files/a/2 && truncate -s 3M files/a/b/hole && chmod 750 files/a",
+    );
+    tool.expect(0, "", &["copy", "files", "f.tar.zst"]);
     let before = scratch();
-    for (archive, key) in [("m.sql.zst.age", true), (dump.as_str(), false), ("r.rdb", false)] {
+    for (archive, key) in
+        [("m.sql.zst.age", true), (dump.as_str(), false), ("r.rdb", false), ("f.tar.zst", false)]
+    {
         let mut args = vec!["drill", archive];
         if key {
             tool.expect(2, "", &args);
@@ -308,6 +315,10 @@ fn drills() -> TestResult {
         }
         let said = tool.expect(0, "", &args);
         assert!(said.contains("drill passed"), "{said}");
+        if archive == "f.tar.zst" {
+            assert!(said.contains("unpacked; 2 files and 3 directories with 3145732 bytes"), "{said}");
+            tool.expect(2, "", &["drill", archive, "--into", "mysql://localhost/files"]);
+        }
         let shown = tool.output("", &["show", archive]);
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         assert!(shown.contains("passed, drill on 20"), "{shown}");

@@ -1,7 +1,8 @@
 //! `dbferry drill`: restores an archive, and holds what came of it against what the archive says.
 //!
 //! The archive is verified first, so its content is that of the manifest. Then it is restored into a scratch server, which is dumped again and counted
-//! as `dbferry inspect` counts: every table and its rows, or every logical database and its keys. The steps are processes of this program.
+//! as `dbferry inspect` counts: every table and its rows, or every logical database and its keys. Files are unpacked by tar, and read again. The steps
+//! are processes of this program.
 
 mod server;
 
@@ -29,10 +30,14 @@ pub(crate) async fn run(args: DrillArgs, cx: &Context) -> Result<()> {
     };
     let format = part.format;
     match (format, &args.into) {
-        (Format::Mysql | Format::Postgres, _) | (Format::Rdb, None) => {}
+        (Format::Mysql | Format::Postgres, _) | (Format::Rdb | Format::Tar, None) => {}
         (Format::Rdb, Some(_)) => {
             return Err(Error::usage("a snapshot is restored by the server that starts with it")
                 .hint("leave `--into` out: a scratch server is started"));
+        }
+        (Format::Tar, Some(_)) => {
+            return Err(Error::usage("files are unpacked into a directory of the drill's own")
+                .hint("leave `--into` out"));
         }
         (other, _) => {
             return Err(Error::usage(format!("there is no drill for {other}"))
@@ -57,7 +62,7 @@ pub(crate) async fn run(args: DrillArgs, cx: &Context) -> Result<()> {
             "exit_code": 0,
             "archive": args.archive,
             "seconds": began.elapsed().as_secs_f64(),
-            "objects": found.0,
+            "objects": found.counts,
         });
         return render::print(&format!("{document}\n"));
     }
@@ -72,15 +77,31 @@ pub(crate) async fn run(args: DrillArgs, cx: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Rows by table, or keys by logical database.
-struct Found(BTreeMap<String, u64>);
+/// What was restored.
+struct Found {
+    format: Format,
+    /// Rows by table, keys by logical database, or what tar unpacked by its kind.
+    counts: BTreeMap<String, u64>,
+    /// Files: those read again make the archived stream, owners, modes and times included.
+    identical: bool,
+}
 
 impl Found {
     fn text(&self) -> String {
-        let rows: u64 = self.0.values().sum();
+        if self.format == Format::Tar {
+            let number = |kind: &str| self.counts.get(kind).copied().unwrap_or(0);
+            let again = if self.identical { ", and make the same stream again" } else { "" };
+            return format!(
+                "unpacked; {} files and {} directories with {} bytes are as the archive says{again}",
+                number("files"),
+                number("directories"),
+                number("content-bytes"),
+            );
+        }
+        let rows: u64 = self.counts.values().sum();
         format!(
             "restored; {} tables or databases with {rows} rows or keys are as the archive says",
-            self.0.len()
+            self.counts.len()
         )
     }
 }
@@ -102,7 +123,38 @@ impl Drill<'_> {
         }
         self.say("verifying the archive");
         verify::check_all(archive, &identities, self.memory, self.cx).await?;
-        let expected = counts(self.format, &self.dbferry("inspect", &[&self.args.archive], true).await?);
+        let archived = self.dbferry("inspect", &[&self.args.archive], true).await?;
+        let restored = if self.format == Format::Tar { self.files().await? } else { self.database().await? };
+        let (expected, found) = (counts(self.format, &archived), counts(self.format, &restored));
+        compare(&expected, &found)?;
+        let identical = archived["digests"]["blake3"].is_string()
+            && archived["digests"]["blake3"] == restored["digests"]["blake3"];
+        let counts = found.into_iter().map(|(name, count)| (name, count.rows)).collect();
+        Ok(Found { format: self.format, counts, identical })
+    }
+
+    /// Unpacks the files with tar into a directory that is gone afterwards. Answers what `inspect` says of it.
+    async fn files(&self) -> Result<Value> {
+        let dir = scratch_directory()?;
+        let (packed, unpacked) = (dir.path().join("files.tar"), dir.path().join("files"));
+        std::fs::create_dir(&unpacked)
+            .map_err(|e| Error::source("cannot make a directory for the files").caused_by(e))?;
+        self.dbferry("copy", &[&self.args.archive, &text(&packed)], true).await?;
+        self.say("unpacking");
+        let mut tar = Command::new("tar");
+        tar.arg("--extract").arg("--preserve-permissions").arg("--file").arg(&packed);
+        tar.arg("--directory").arg(&unpacked);
+        let ended = self.step(tar, "tar").await?;
+        if ended.code != 0 {
+            let last = ended.tail.last().cloned().unwrap_or_default();
+            return Err(Error::source(format!("tar did not unpack it: {last}")).with("exit code", ended.code));
+        }
+        self.say("reading what was unpacked");
+        self.dbferry("inspect", &[&text(&unpacked)], false).await
+    }
+
+    /// Restores into a database. Answers what `inspect` says of it.
+    async fn database(&self) -> Result<Value> {
         let cancel = self.cx.cancellation();
         let scratch;
         let url = match &self.args.into {
@@ -113,9 +165,7 @@ impl Drill<'_> {
                 url.clone()
             }
             None if self.format == Format::Rdb => {
-                let dir = tempfile::Builder::new().prefix("dbferry-drill-").tempdir();
-                let dir =
-                    dir.map_err(|e| Error::source("cannot make a directory for the snapshot").caused_by(e))?;
+                let dir = scratch_directory()?;
                 let snapshot = dir.path().join("dump.rdb");
                 self.dbferry("copy", &[&self.args.archive, &text(&snapshot)], true).await?;
                 self.say("starting a scratch server with the snapshot");
@@ -138,14 +188,21 @@ impl Drill<'_> {
             self.dbferry("copy", &words, true).await?;
         }
         self.say("counting what was restored");
-        let found = counts(self.format, &self.dbferry("inspect", &[&url], false).await?);
-        compare(&expected, &found)?;
-        Ok(Found(found.into_iter().map(|(name, count)| (name, count.rows)).collect()))
+        self.dbferry("inspect", &[&url], false).await
     }
 
     fn say(&self, what: &str) {
         if self.args.output.talks() {
             render::say(what);
+        }
+    }
+
+    /// A step, by a process.
+    async fn step(&self, command: Command, label: &str) -> Result<child::Ended> {
+        let quiet = !self.args.output.verbose;
+        match child::run(command, label, quiet, None, self.cx.cancellation()).await? {
+            (_, Some(_)) => Err(Error::cancelled()),
+            (ended, None) => Ok(ended),
         }
     }
 
@@ -169,11 +226,7 @@ impl Drill<'_> {
                 command.arg("--passphrase-file").arg(file);
             }
         }
-        let quiet = !self.args.output.verbose;
-        let (ended, stop) = child::run(command, verb, quiet, None, self.cx.cancellation()).await?;
-        if stop.is_some() {
-            return Err(Error::cancelled());
-        }
+        let ended = self.step(command, verb).await?;
         let said: Value = serde_json::from_slice(&ended.output).unwrap_or_default();
         if ended.code == 0 {
             return Ok(said);
@@ -182,6 +235,11 @@ impl Drill<'_> {
         let message = said["message"].as_str().map_or(last, str::to_owned);
         Err(Error::source(format!("the drill ended at `{verb}`: {message}")).with("exit code", ended.code))
     }
+}
+
+fn scratch_directory() -> Result<tempfile::TempDir> {
+    let dir = tempfile::Builder::new().prefix("dbferry-drill-").tempdir();
+    dir.map_err(|e| Error::source("cannot make a directory for the drill").caused_by(e))
 }
 
 fn text(path: &Path) -> String {
@@ -209,6 +267,10 @@ fn counts(format: Format, document: &Value) -> BTreeMap<String, Count> {
         Format::Postgres => {
             let tables = contents["tables"].as_object().into_iter().flatten();
             tables.map(|(name, table)| (name.clone(), rows(table))).collect()
+        }
+        Format::Tar => {
+            let kinds = document["counts"]["tar-check"].as_object().into_iter().flatten();
+            kinds.map(|(kind, value)| (kind.clone(), Count { rows: number(value), expiring: 0 })).collect()
         }
         _ => {
             let databases = contents["databases"].as_object().into_iter().flatten();
