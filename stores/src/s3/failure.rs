@@ -94,6 +94,12 @@ impl Failure {
         self
     }
 
+    /// The same, and what follows from it.
+    pub(crate) fn adding(mut self, what: &str) -> Self {
+        self.message = format!("{}; {what}", self.message);
+        self
+    }
+
     #[allow(clippy::needless_pass_by_value, reason = "made for `map_err`")]
     pub(crate) fn of<E>(error: SdkError<E, HttpResponse>) -> Self
     where

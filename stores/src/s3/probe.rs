@@ -85,7 +85,8 @@ pub async fn try_kind(bucket: &Bucket, key: &str, kind: Kind) -> std::result::Re
     let verdict = try_parts(bucket, &upload, kind).await;
     let aborted = bucket.abort(&upload).await;
     let verdict = verdict?;
-    aborted?;
+    aborted
+        .map_err(|failure| failure.adding("the upload that tried it is left, and `dbferry gc` removes it"))?;
     Ok(verdict)
 }
 
