@@ -7,12 +7,9 @@ use pipeline::endpoint::{Address, DatabaseUrl, Secret, TlsMode};
 use pipeline::{Error, Kind, Result};
 use rustls::CertificateError;
 
-use crate::trust;
+use crate::{connect_timeout, trust};
 
 pub mod wire;
-
-/// Unless the URL says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Connects as the URL says, without a default database.
 pub async fn connect(url: &DatabaseUrl) -> Result<Conn> {
@@ -76,14 +73,6 @@ async fn open(
         Err(_) => Err(Failure::TimedOut(limit)),
         Ok(result) => result.map_err(Failure::Client),
     }
-}
-
-fn connect_timeout(url: &DatabaseUrl) -> Duration {
-    url.parameters
-        .get("connect_timeout")
-        .and_then(|text| text.parse().ok())
-        .filter(|seconds| *seconds > 0)
-        .map_or(CONNECT_TIMEOUT, Duration::from_secs)
 }
 
 fn ssl_options(url: &DatabaseUrl, name: Option<String>) -> Result<SslOpts> {

@@ -1,7 +1,6 @@
 //! Opens connections to PostgreSQL, and says in one line what is wrong when that fails.
 
 use std::error::Error as _;
-use std::time::Duration;
 
 use pipeline::endpoint::{Address, DatabaseUrl, TlsMode};
 use pipeline::{Error, Kind, Result};
@@ -10,12 +9,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::tls;
+use crate::{connect_timeout, tls};
 
 pub mod wire;
-
-/// Unless the URL says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Connects as the URL says; without a database, to `postgres`. The connection ends when the client is dropped.
 pub async fn connect(url: &DatabaseUrl) -> Result<Client> {
@@ -66,14 +62,6 @@ pub async fn connect(url: &DatabaseUrl) -> Result<Client> {
         connection.await.ok();
     });
     Ok(client)
-}
-
-fn connect_timeout(url: &DatabaseUrl) -> Duration {
-    url.parameters
-        .get("connect_timeout")
-        .and_then(|text| text.parse().ok())
-        .filter(|seconds| *seconds > 0)
-        .map_or(CONNECT_TIMEOUT, Duration::from_secs)
 }
 
 fn is_tls(error: &tokio_postgres::Error) -> bool {

@@ -22,8 +22,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::{connect_timeout, from_server};
-use crate::tls;
+use super::from_server;
+use crate::{connect_timeout, tls};
 
 /// What is received at once. A row that is longer comes in pieces.
 const BUFFER: usize = 256 << 10;

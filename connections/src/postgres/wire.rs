@@ -22,8 +22,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::error::SqlState;
 use tokio_rustls::TlsConnector;
 
-use super::{connect_timeout, from_io, from_server};
-use crate::tls;
+use super::{from_io, from_server};
+use crate::{connect_timeout, tls};
 
 /// What is received at once. A row that is longer comes in pieces.
 const BUFFER: usize = 256 << 10;

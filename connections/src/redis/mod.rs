@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pipeline::endpoint::{Address, DatabaseUrl, TlsMode};
 use pipeline::{Context, Error, Kind, Result};
@@ -11,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::tls;
+use crate::{connect_timeout, tls};
 
 mod cluster;
 mod info;
@@ -21,9 +20,6 @@ mod wire;
 pub use cluster::{Map, pointed};
 pub use info::Info;
 pub use wire::{Reply, Stream, Wire, command};
-
-/// Unless the URL says otherwise.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where the server itself is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +40,6 @@ impl fmt::Display for Place {
             Address::Socket(path) => write!(f, "{}", path.display()),
         }
     }
-}
-
-fn timeout(url: &DatabaseUrl) -> Duration {
-    url.parameters
-        .get("connect_timeout")
-        .and_then(|seconds| seconds.parse().ok())
-        .filter(|seconds| *seconds > 0)
-        .map_or(CONNECT_TIMEOUT, Duration::from_secs)
 }
 
 /// Which of a group of servers that Sentinel watches.
@@ -130,7 +118,7 @@ fn healthy(replicas: &Reply) -> Option<(String, u16)> {
 
 /// Connects, and no more.
 pub async fn open(place: &Place, url: &DatabaseUrl) -> Result<Wire> {
-    let limit = timeout(url);
+    let limit = connect_timeout(url);
     if let Ok(stream) = tokio::time::timeout(limit, stream(place, url)).await {
         return Ok(Wire::new(stream?, place.to_string()));
     }
