@@ -14,6 +14,8 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::catalogue::{Archive, Standing};
+
 /// By how much the clocks of two machines may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
@@ -75,6 +77,23 @@ pub struct Candidate {
     pub soundness: Soundness,
     /// A person said that its size is right: later ones are measured by it, and not by what came before.
     pub accepted: bool,
+}
+
+impl Candidate {
+    /// An archive of the catalogue, in the group of this name.
+    pub fn new(group: String, archive: &Archive) -> Self {
+        Self {
+            group,
+            at: archive.started,
+            bytes: archive.raw_bytes,
+            accepted: archive.accepted,
+            soundness: match archive.standing {
+                Standing::Verified { .. } => Soundness::Verified,
+                Standing::Unverified => Soundness::Unverified,
+                Standing::Failed { .. } => Soundness::Failed,
+            },
+        }
+    }
 }
 
 /// What becomes of a candidate.

@@ -1,7 +1,7 @@
 //! `dbferry prune`: shows, and with `--yes` carries out, what a policy says.
 
-use archives::retention::{Candidate, Group, Policy, Soundness, judge};
-use archives::{Archive, Catalogue, Standing};
+use archives::retention::{Candidate, Group, Policy, judge};
+use archives::{Archive, Catalogue};
 use jiff::{SignedDuration, Timestamp};
 use pipeline::{Context, Error, Result};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ pub(crate) async fn prune(
     // Manifests tell seconds: of two in one second the one that was just made is the newer.
     catalogue.archives.sort_by_key(|archive| (archive.started, made == Some(archive.id.as_str())));
     let candidates: Vec<Candidate> =
-        catalogue.archives.iter().map(|archive| candidate(archive, group_by)).collect();
+        catalogue.archives.iter().map(|archive| Candidate::new(group(archive, group_by), archive)).collect();
     let mut groups = judge(&candidates, policy, Timestamp::now());
     for group in &mut groups {
         let is_new = |index: usize| made.is_some_and(|made| catalogue.archives[index].id == made);
@@ -119,20 +119,6 @@ pub(crate) fn group(archive: &Archive, group_by: &[GroupArg]) -> String {
     }
     key.retain(|part| !part.is_empty());
     key.join(" ")
-}
-
-fn candidate(archive: &Archive, group_by: &[GroupArg]) -> Candidate {
-    Candidate {
-        group: group(archive, group_by),
-        at: archive.started,
-        bytes: archive.raw_bytes,
-        accepted: archive.accepted,
-        soundness: match archive.standing {
-            Standing::Verified { .. } => Soundness::Verified,
-            Standing::Unverified => Soundness::Unverified,
-            Standing::Failed { .. } => Soundness::Failed,
-        },
-    }
 }
 
 impl Pruned {

@@ -210,17 +210,7 @@ async fn prune(folder: &Path, policy: &Policy, now: Timestamp, nights: &mut Vec<
     let candidates: Vec<Candidate> = catalogue
         .archives
         .iter()
-        .map(|archive| Candidate {
-            group: format!("{} {}", archive.server, archive.databases),
-            at: archive.started,
-            bytes: archive.raw_bytes,
-            accepted: archive.accepted,
-            soundness: match archive.standing {
-                Standing::Verified { .. } => Soundness::Verified,
-                Standing::Unverified => Soundness::Unverified,
-                Standing::Failed { .. } => Soundness::Failed,
-            },
-        })
+        .map(|archive| Candidate::new(format!("{} {}", archive.server, archive.databases), archive))
         .collect();
     let last_verified = nights
         .iter()
