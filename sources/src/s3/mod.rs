@@ -81,7 +81,7 @@ impl S3Source {
             // Where the store tells no checksum, a manifest beside the object may.
             let promised = match head.crc64 {
                 Some(_) => None,
-                None => self.beside(bucket).await.map_err(failed)?.filter(|told| told.bytes == head.bytes),
+                None => self.beside(bucket, head.bytes).await?,
             };
             return Ok(vec![Waiting {
                 key: self.url.key.clone(),
@@ -128,15 +128,33 @@ impl S3Source {
             .collect()
     }
 
-    /// What the manifest beside an archive of one stream says of its bytes.
-    async fn beside(&self, bucket: &Bucket) -> std::result::Result<Option<Content>, Failure> {
-        let json = match bucket.read_small(&format!("{}{ENDING}", self.url.key), MANIFEST_MAX).await {
-            // An account may read the object and nothing else.
+    /// What the manifest beside an object of `bytes` bytes promises of it; `None` without a manifest, and for an account that may not read it. One that is
+    /// there and promises nothing of this object is an error: it would be the only thing that the bytes can be held against.
+    async fn beside(&self, bucket: &Bucket, bytes: u64) -> Result<Option<Content>> {
+        let key = format!("{}{ENDING}", self.url.key);
+        let place = self.url.at(&key);
+        let json = match bucket.read_small(&key, MANIFEST_MAX).await {
             Err(failure) if failure.class == Class::Denied => None,
-            read => read?,
+            read => read.map_err(|f| f.into_error(Stage::Source, &format!("cannot read {place}")))?,
         };
-        let manifest = json.and_then(|json| Manifest::parse(&json).ok());
-        Ok(manifest.filter(|manifest| manifest.parts.len() == 1).map(|mut one| one.parts.remove(0).stored))
+        let Some(json) = json else { return Ok(None) };
+        let useless = |error: Error| {
+            error.with("manifest", &place).hint(
+                "if the manifest belongs to something else, put the object under another name; if it does not, one of the two is damaged",
+            )
+        };
+        let mut manifest = Manifest::parse(&json).map_err(useless)?;
+        let parts = manifest.parts.len();
+        match manifest.parts.pop() {
+            Some(part) if parts == 1 && part.stored.bytes == bytes => Ok(Some(part.stored)),
+            Some(part) if parts == 1 => {
+                Err(useless(Error::mismatch("the object has another length than its manifest says"))
+                    .with("promised", part.stored.bytes)
+                    .with("found", bytes))
+            }
+            _ => Err(useless(Error::mismatch("the manifest beside the object describes another archive"))
+                .with("parts", parts)),
+        }
     }
 
     /// Neither an object nor an archive: says what there is instead.

@@ -8,7 +8,7 @@ use pipeline::endpoint::Secret;
 use pipeline::testing::{MemoryStore, Random, content, manifest};
 use pipeline::{Context, Delivery, Job, Settings, no_steps};
 use stores::s3::{Keys, S3Url};
-use test_servers::s3::{ACCESS_KEY, FakeS3, Fault, Op, Quirks, SECRET_KEY};
+use test_servers::s3::{ACCESS_KEY, Care, FakeS3, Fault, Op, Quirks, SECRET_KEY};
 
 use super::S3Source;
 
@@ -76,6 +76,32 @@ async fn an_archive_of_many_parts_arrives_by_its_manifest() {
     server.plant("dir/d/1.sql", b"shorter");
     let error = copy(S3Source::new(url(&server, "dir"), 4 << 20)).await.expect_err("another length");
     assert_eq!(error.exit_code(), 3, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_says_nothing_usable_is_no_missing_manifest() {
+    // The store tells no checksum, so the manifest is all there is to hold the bytes against.
+    let quirks = Quirks { crc64: Care::Ignored, ..Quirks::default() };
+    let server = FakeS3::start(quirks).expect("a server");
+    let data = Random::new(3).bytes(100_000);
+    server.plant("one.sql", &data);
+    let view = copy(S3Source::new(url(&server, "one.sql"), 4 << 20)).await.expect("an object alone");
+    assert!(view.parts[""] == data);
+
+    let whole = manifest("old", &[("one.sql", content(&data))]).to_json().expect("json");
+    let mut torn = whole.clone();
+    torn[10] ^= 0x20;
+    let other_length = manifest("old", &[("one.sql", content(&data[1..]))]).to_json().expect("json");
+    let two = [("one.sql", content(&data)), ("two.sql", content(&data))];
+    let two = manifest("old", &two).to_json().expect("json");
+    for json in [&torn[..], b"{}", &other_length, &two] {
+        server.plant("one.sql.manifest.json", json);
+        let error = copy(S3Source::new(url(&server, "one.sql"), 4 << 20)).await.expect_err("no manifest");
+        assert_eq!(error.exit_code(), 6, "{error:?}");
+        assert!(format!("{error:?}").contains("one.sql.manifest.json"), "{error:?}");
+    }
+    server.plant("one.sql.manifest.json", &whole);
+    copy(S3Source::new(url(&server, "one.sql"), 4 << 20)).await.expect("a manifest that promises this");
 }
 
 #[tokio::test]
