@@ -119,21 +119,28 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
+fn at(endpoint: &str, key: &str) -> String {
+    format!("s3://{BUCKET}/{key}?endpoint={endpoint}&region=us-east-1")
+}
+
 fn contenders(notes: &mut Vec<String>) -> Vec<Contender> {
-    let mut all = vec![Contender {
-        name: "dbferry copy",
-        program: PathBuf::from(env!("CARGO_BIN_EXE_dbferry")),
-        send: |endpoint, key| {
-            words(&format!(
-                "copy - s3://{BUCKET}/{key}?endpoint={endpoint}&region=us-east-1 --format opaque -q"
-            ))
-        },
-        get: |endpoint, key| {
-            words(&format!(
-                "copy s3://{BUCKET}/{key}?endpoint={endpoint}&region=us-east-1 - --format opaque -q"
-            ))
-        },
-    }];
+    let ours = |name, send, get| Contender { name, program: env!("CARGO_BIN_EXE_dbferry").into(), send, get };
+    let mut all = vec![
+        ours(
+            "dbferry copy",
+            |endpoint, key| words(&format!("copy - {} --format opaque -q", at(endpoint, key))),
+            |endpoint, key| words(&format!("copy {} - --format opaque -q", at(endpoint, key))),
+        ),
+        ours(
+            "dbferry copy --memory 128MiB",
+            |endpoint, key| {
+                words(&format!("copy - {} --format opaque -q --memory 128MiB", at(endpoint, key)))
+            },
+            |endpoint, key| {
+                words(&format!("copy {} - --format opaque -q --memory 128MiB", at(endpoint, key)))
+            },
+        ),
+    ];
     let aws = test_servers::cache_dir().join("aws/bin/aws");
     match aws.is_file().then_some(aws).or_else(|| common::find("aws")) {
         Some(program) => all.push(Contender {

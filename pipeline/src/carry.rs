@@ -84,6 +84,10 @@ impl Carry {
         let steps_meter = cx.board().meter(&steps_name);
         let (source_tx, source_rx) = frame::channel(edge, Arc::clone(&read_meter), Arc::clone(&steps_meter));
 
+        // A delivery that takes the stream as it leaves the steps hashes the very bytes that the steps would: once is enough.
+        let witness = branches.iter().position(|branch| {
+            !branch.dead && !branch.optional && branch.share.is_none() && branch.tail.is_empty()
+        });
         let mut fork = Vec::new();
         let mut tails = Vec::new();
         let mut sinks = Vec::new();
@@ -129,7 +133,7 @@ impl Carry {
 
         let stream = on_thread(&steps_name, steps_meter, cause.clone(), {
             let digests = digests.clone();
-            move || run_steps(source_rx, steps, Fork { ways: fork, digester: None }, &digests)
+            move || run_steps(source_rx, steps, fork, &digests, witness.is_some())
         });
         // A task of its own, so that a reader that panics is a cause like any other.
         let reading = tokio::spawn({
@@ -174,6 +178,11 @@ impl Carry {
         if cause.is_set() {
             return None;
         }
+        let raw = match (raw, witness) {
+            (Some(raw), _) => raw,
+            (None, witness) => stored.get(witness?)?.as_ref()?.content.clone(),
+        };
+        let source = source.unwrap_or_else(|| raw.clone());
         let found = transforms.iter().rev().find_map(|report| report.format);
         let mut objects = std::collections::BTreeMap::new();
         for report in &transforms {
@@ -227,26 +236,33 @@ fn on_thread<T: Send + 'static>(
     rx
 }
 
-type Streamed = (Content, Content, Vec<TransformReport>);
+/// What came and what left the steps, each unless it is the same as what follows, and nothing hashed it twice.
+type Streamed = (Option<Content>, Option<Content>, Vec<TransformReport>);
 
 fn run_steps(
     mut input: FrameReceiver,
     mut steps: Chain,
-    mut fork: Fork,
+    ways: Vec<Option<Way>>,
     digests: &[Algorithm],
+    witnessed: bool,
 ) -> Result<Streamed> {
-    let mut source = Digester::new(digests);
     let unchanged = steps.is_empty();
-    if !unchanged {
-        fork.digester = Some(Digester::new(digests));
-    }
+    let mut source = (!unchanged || !witnessed).then(|| Digester::new(digests));
+    let mut fork = Fork { ways, digester: (!unchanged && !witnessed).then(|| Digester::new(digests)) };
+    let mut bytes = 0;
     while let Frame::Data(data) = input.recv_blocking()? {
-        source.update(&data);
+        bytes += data.len() as u64;
+        if let Some(source) = &mut source {
+            source.update(&data);
+        }
         steps.push(data, &mut fork)?;
     }
-    let source = source.finish();
-    let reports = steps.finish(&mut fork).map_err(|e| with_stream_length(e, source.bytes))?;
-    let raw = fork.finish()?.unwrap_or_else(|| source.clone());
+    let source = source.map(Digester::finish);
+    let reports = steps.finish(&mut fork).map_err(|e| with_stream_length(e, bytes))?;
+    let mut raw = fork.finish()?;
+    if unchanged && !witnessed {
+        raw.clone_from(&source);
+    }
     Ok((source, raw, reports))
 }
 
@@ -424,7 +440,7 @@ struct Way {
 /// Hands every piece to every delivery.
 struct Fork {
     ways: Vec<Option<Way>>,
-    /// Digest of what comes out of the steps; absent when no step can have changed anything.
+    /// Digest of what comes out of the steps; absent when somebody else has it.
     digester: Option<Digester>,
 }
 

@@ -9,6 +9,7 @@ use std::mem;
 use super::decimal::{push_score, push_unsigned};
 use super::kind::DataType;
 use super::parse::Key;
+use super::token::decimal;
 use super::value::{Item, Role, StreamId};
 
 /// Largest string that is held whole: a sorted set's member until its score is known, a hash's field until its expiry is.
@@ -17,6 +18,9 @@ pub const HELD: usize = 8 << 20;
 /// Arguments that are gathered for one command, in bytes and in number.
 const BATCH: usize = 64 << 10;
 const ARGUMENTS: usize = 1024;
+
+/// A string that is shorter, and whole, takes the quick way.
+const SHORT: usize = 4 << 10;
 
 /// Pending entries of one consumer group that are held until their consumers come.
 const PENDING: usize = 100_000;
@@ -39,6 +43,8 @@ pub struct Commands {
     offset: u64,
     expires_at: Option<i64>,
     command: &'static [u8],
+    /// How short strings are written.
+    quick: Quick,
     /// Arguments of the next command, as they will stand in it.
     batch: Vec<u8>,
     arguments: usize,
@@ -63,6 +69,18 @@ enum Going {
     Held,
     /// Written at once.
     Out,
+}
+
+/// The ways of strings that are whole and short, as nearly all are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Quick {
+    /// None: streams, and hashes whose fields can expire.
+    #[default]
+    Never,
+    /// The value of a string.
+    Value,
+    /// Elements, fields and their values, members.
+    Gathered,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +157,12 @@ impl Commands {
                 );
             }
         };
+        self.quick = match self.command {
+            b"SET" => Quick::Value,
+            b"XADD" => Quick::Never,
+            _ if self.fields_expire => Quick::Never,
+            _ => Quick::Gathered,
+        };
         match self.command {
             b"SET" => {
                 self.written += 1;
@@ -159,7 +183,8 @@ impl Commands {
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Refused> {
         self.flush(out);
         if let Some(at) = self.expires_at {
-            counted(&mut self.written, out, &[b"PEXPIREAT", &self.key, &text(at)]);
+            let mut room = [0; 20];
+            counted(&mut self.written, out, &[b"PEXPIREAT", &self.key, decimal(at, &mut room)]);
         }
         if self.command != b"XADD" || mem::take(&mut self.stream).pending.is_empty() {
             return Ok(());
@@ -185,7 +210,38 @@ impl Commands {
     }
 
     /// Takes the next piece of the value.
+    #[inline]
     pub fn item(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
+        match *item {
+            Item::Bytes { role, data, total, last: true }
+                if data.len() < SHORT && total == data.len() as u64 && !self.in_string =>
+            {
+                match (self.quick, role) {
+                    (Quick::Value, _) => bulk(out, data),
+                    (Quick::Gathered, Role::Member) => self.string.extend_from_slice(data),
+                    (Quick::Gathered, Role::Field) => {
+                        self.field_at = self.batch.len();
+                        bulk(&mut self.batch, data);
+                        self.arguments += 1;
+                    }
+                    // Behind a field that was written already, its value must be too.
+                    (Quick::Gathered, Role::Value) if self.arguments.is_multiple_of(2) => {
+                        return self.any_item(item, out);
+                    }
+                    (Quick::Gathered, Role::Element | Role::Value) => {
+                        bulk(&mut self.batch, data);
+                        self.arguments += 1;
+                        self.flush_full(out);
+                    }
+                    (Quick::Never, _) => return self.any_item(item, out),
+                }
+                Ok(())
+            }
+            _ => self.any_item(item, out),
+        }
+    }
+
+    fn any_item(&mut self, item: &Item<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
         match *item {
             Item::Bytes { role, data, total, last } => self.bytes(role, data, total, last, out),
             Item::Score(score) => {
@@ -314,6 +370,7 @@ impl Commands {
         }
     }
 
+    #[inline]
     fn flush_full(&mut self, out: &mut Vec<u8>) {
         if self.batch.len() >= BATCH || self.arguments >= ARGUMENTS {
             self.flush(out);

@@ -73,6 +73,26 @@ pub(crate) fn quick_string(input: &[u8], pos: usize) -> Option<usize> {
     (end <= input.len()).then_some(end)
 }
 
+/// The head of a string and its stored bytes, when `input` is exactly that string and in one of the common forms.
+#[inline]
+pub(crate) fn quick_head(input: &[u8]) -> Option<(StrHead, &[u8])> {
+    if let Some((len, at)) = quick_len(input, 0) {
+        return (at + len == input.len()).then(|| (StrHead::Raw(len as u64), &input[at..]));
+    }
+    match *input {
+        [0xc0, a] => Some((StrHead::Int(i32::from(i8::from_le_bytes([a]))), &[])),
+        [0xc1, a, b] => Some((StrHead::Int(i32::from(i16::from_le_bytes([a, b]))), &[])),
+        [0xc2, a, b, c, d] => Some((StrHead::Int(i32::from_le_bytes([a, b, c, d])), &[])),
+        [0xc3, ..] => {
+            let (stored, at) = quick_len(input, 1)?;
+            let (plain, at) = quick_len(input, at)?;
+            let head = StrHead::Lzf { stored: stored as u64, plain: plain as u64 };
+            (at + stored == input.len()).then(|| (head, &input[at..]))
+        }
+        _ => None,
+    }
+}
+
 /// A length of one or two bytes at `pos`, and the position behind it. Which of the two it is changes from string to
 /// string, so it is computed and not branched on: a wrong guess would cost more than everything else here.
 #[inline]

@@ -18,6 +18,9 @@ const MARK: usize = 40;
 /// What is read at a time.
 const PIECE: usize = 256 << 10;
 
+/// How long small writes of the server are gathered.
+const GATHER: Duration = Duration::from_millis(8);
+
 /// A primary says at least every ten seconds that it is still there. Before the snapshot it does so while it saves; a
 /// child that compresses a huge value may take longer.
 const SILENCE: Duration = Duration::from_secs(180);
@@ -216,9 +219,24 @@ impl Transfer<'_> {
             return Ok(std::mem::take(&mut self.ahead));
         }
         let mut room = bytes::BytesMut::with_capacity(PIECE);
-        let read = tokio::time::timeout(SILENCE, self.from.read_buf(&mut room))
+        let mut read = tokio::time::timeout(SILENCE, self.from.read_buf(&mut room))
             .await
             .map_err(|_| silent(self.place))?;
+        // A server that saves while it sends writes a few kilobytes at a time, and a wake-up for each costs more than all else
+        // that is done with them. Those of a few milliseconds are taken together; who sends faster is not kept waiting.
+        let since = Instant::now();
+        while matches!(read, Ok(more) if more > 0) && room.len() < PIECE / 2 && since.elapsed() < GATHER {
+            tokio::time::sleep(GATHER / 4).await;
+            read = match tokio::time::timeout(Duration::ZERO, self.from.read_buf(&mut room)).await {
+                // Nothing yet, or the end, which the next reading meets again.
+                Err(_) | Ok(Ok(0)) => break,
+                Ok(more) => more,
+            };
+        }
+        // What came before the connection broke is whole bytes of the snapshot; the next reading meets the break.
+        if !room.is_empty() {
+            return Ok(room.freeze());
+        }
         let cut = |error: Option<std::io::Error>| {
             let told = Error::source(format!("the server at {} broke the snapshot off", self.place))
                 .of_kind(Kind::Temporary)
@@ -228,11 +246,7 @@ impl Transfer<'_> {
                 None => told,
             }
         };
-        match read {
-            Ok(0) => Err(cut(None)),
-            Ok(_) => Ok(room.freeze()),
-            Err(error) => Err(cut(Some(error))),
-        }
+        Err(cut(read.err()))
     }
 
     async fn hand_on(&mut self, data: bytes::Bytes, out: &mut FrameSender) -> Result<()> {

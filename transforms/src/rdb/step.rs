@@ -182,6 +182,8 @@ struct Core {
     /// Whether the current record's pieces are kept.
     keeping: bool,
     needs: Needs,
+    /// Type bytes of the keys that were counted into the needs, by what else the keys had: most keys are like one before.
+    familiar: [u64; 8],
     /// Bytes of the current value so far.
     value: u64,
     /// What the header of the output states.
@@ -306,6 +308,7 @@ impl Core {
             sizes: None,
             keeping: true,
             needs: Needs::new(),
+            familiar: [0; 8],
             value: 0,
             header: Version::redis(0),
             found: Version::redis(0),
@@ -421,13 +424,13 @@ impl Core {
         self.value = 0;
         self.cost[1] += cost;
         self.tally.key(target, key);
-        let before = self.needs;
-        self.needs.event(&record.event);
-        if self.needs != before {
-            self.check_needs(
-                record,
-                &format!("a key of type {} ({})", key.kind.data_type(), key.kind.encoding()),
-            )?;
+        let extras = usize::from(key.expires_at.is_some())
+            | usize::from(key.idle.is_some() || key.frequency.is_some()) << 1
+            | usize::from(key.has_metadata) << 2;
+        let form = 1_u64.checked_shl(u32::from(key.kind.byte())).unwrap_or(0);
+        if self.familiar[extras] & form == 0 {
+            self.unfamiliar(key, record)?;
+            self.familiar[extras] |= form;
         }
         if key.kind.data_type() == rdb::DataType::Module {
             self.module_key(key, record.offset);
@@ -446,6 +449,13 @@ impl Core {
             inspector.key(target, key, record.raw.len());
         }
         out.keep(record)
+    }
+
+    /// The first key of its form.
+    #[cold]
+    fn unfamiliar(&mut self, key: &Key<'_>, record: &Record<'_>) -> Result<(), Fail> {
+        self.needs.event(&record.event);
+        self.check_needs(record, &format!("a key of type {} ({})", key.kind.data_type(), key.kind.encoding()))
     }
 
     /// A value that is long enough may hold lengths that old loaders do not know.

@@ -9,10 +9,10 @@ mod packed;
 mod stream;
 
 use super::error::{Error, Problem, Result};
-use super::grammar::layout;
+use super::grammar::{Part, Step, layout};
 use super::kind::Kind;
-use super::skip::{TemplateSizes, Walker};
-use super::token::{Cursor, Stop};
+use super::skip::{Sink as _, TemplateSizes, Walker};
+use super::token::{Cursor, Stop, StrHead, quick_head};
 use items::{Decoding, Fault, Items};
 pub use stream::StreamId;
 
@@ -139,6 +139,8 @@ pub struct Decoder {
     walker: Walker,
     sizes: TemplateSizes,
     done: bool,
+    /// What a value that is one string is, until its first bytes come.
+    lone: Option<Part>,
     state: Decoding,
 }
 
@@ -160,6 +162,7 @@ impl Decoder {
             walker: Walker::new(),
             sizes: TemplateSizes::new(),
             done: true,
+            lone: None,
             state: Decoding { limit, ..Decoding::default() },
         }
     }
@@ -187,7 +190,9 @@ impl Decoder {
 
     /// Begins a value.
     pub fn begin(&mut self, kind: Kind) {
-        self.walker.begin(layout(kind.shape));
+        let steps = layout(kind.shape);
+        self.walker.begin(steps);
+        self.lone = if let [Step::Str(part)] = steps { Some(*part) } else { None };
         self.done = false;
         let state = &mut self.state;
         state.shape = Some(kind.shape);
@@ -215,6 +220,23 @@ impl Decoder {
             };
         }
         let mut sink = Items { state: &mut self.state, on };
+        // A string that is whole and alone, as most values are: nothing to walk through.
+        if let Some(part) = self.lone.take()
+            && let Some((head, stored)) = quick_head(input)
+        {
+            let mut told = sink.string(part, head);
+            if told.is_ok() && !matches!(head, StrHead::Int(_)) {
+                told = sink.bytes(stored, true);
+            }
+            match told {
+                Ok(()) => {}
+                Err(Fault::Walk(error)) => return Err(error.shifted(start).into()),
+                Err(Fault::Own(error)) => return Err(error),
+            }
+            self.state.offset += input.len() as u64;
+            self.done = true;
+            return Ok(true);
+        }
         let walked = match self.walker.walk(input, &self.sizes, &mut sink) {
             Ok(walked) => walked,
             Err(Fault::Walk(error)) => return Err(error.shifted(start).into()),

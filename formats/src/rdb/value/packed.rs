@@ -85,7 +85,31 @@ impl<'a> Listpack<'a> {
         (self.declared != u16::MAX).then_some(u64::from(self.declared))
     }
 
+    /// The forms that most entries have; everything else goes the careful way.
+    #[inline]
     pub(crate) fn next(&mut self) -> Read<Option<Entry<'a>>> {
+        match *self.reader.rest {
+            [small @ 0..=0x7f, 1, ref rest @ ..] => {
+                self.reader.rest = rest;
+                self.seen += 1;
+                Ok(Some(Entry::Int(i64::from(small))))
+            }
+            [head @ 0x80..=0xbf, ref rest @ ..] => {
+                let len = usize::from(head & 0x3f);
+                match rest.split_at_checked(len) {
+                    Some((bytes, [back, rest @ ..])) if usize::from(*back) == len + 1 => {
+                        self.reader.rest = rest;
+                        self.seen += 1;
+                        Ok(Some(Entry::Bytes(bytes)))
+                    }
+                    _ => self.next_of_any_form(),
+                }
+            }
+            _ => self.next_of_any_form(),
+        }
+    }
+
+    fn next_of_any_form(&mut self) -> Read<Option<Entry<'a>>> {
         let before = self.reader.rest.len();
         let first = self.reader.u8()?;
         let r = &mut self.reader;

@@ -122,7 +122,11 @@ impl Json {
     /// Writes a piece of a string's inside.
     fn text(&mut self, data: &[u8], last: bool, out: &mut Vec<u8>) {
         if self.cut.is_empty() {
-            self.utf8(data, last, out);
+            if is_plain(data) {
+                out.extend_from_slice(data);
+            } else {
+                self.utf8(data, last, out);
+            }
             return;
         }
         let mut joined = std::mem::take(&mut self.cut);
@@ -298,6 +302,13 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
+/// True for ASCII in which every byte stands for itself.
+fn is_plain(data: &[u8]) -> bool {
+    let plain =
+        |piece: &[u8]| !piece.iter().fold(false, |found, byte| found | is_special(*byte) | !byte.is_ascii());
+    data.chunks(256).all(plain)
+}
+
 /// UTF-8 inside a JSON string: quotes, backslashes and control characters are escaped.
 fn escape(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 16);
@@ -305,6 +316,19 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
         // Sixteen bytes at a time when compiled, and most pieces end here.
         if !piece.iter().fold(false, |found, byte| found | is_special(*byte)) {
             out.extend_from_slice(piece);
+            continue;
+        }
+        if !piece.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+            // Quotes and backslashes alone: what stands before each byte is written and counted or not, without a branch to guess.
+            let mut room = [0_u8; 64];
+            let mut at = 0;
+            for byte in piece {
+                room[at] = b'\\';
+                at += usize::from(is_special(*byte));
+                room[at] = *byte;
+                at += 1;
+            }
+            out.extend_from_slice(&room[..at]);
             continue;
         }
         let mut rest = piece;

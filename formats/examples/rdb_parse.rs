@@ -1,6 +1,6 @@
 //! How fast the RDB codec is on one core, over a file in memory.
 //!
-//! `cargo run --release --example rdb_throughput [-- dump.rdb]`: without a file, 200 MB of mixed keys are made up. Every figure is the
+//! `cargo run --release --example rdb_parse [-- dump.rdb]`: without a file, 200 MB of mixed keys are made up. Every figure is the
 //! median of five runs.
 
 use std::hint::black_box;
