@@ -318,7 +318,7 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(piece);
             continue;
         }
-        if !piece.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+        if !piece.iter().fold(false, |found, byte| found | byte.is_ascii_control()) {
             // Quotes and backslashes alone: what stands before each byte is written and counted or not, without a branch to guess.
             let mut room = [0_u8; 64];
             let mut at = 0;
