@@ -16,6 +16,7 @@ mod postgres;
 mod programs;
 mod redis;
 mod s3;
+mod selection;
 #[cfg(test)]
 mod testing;
 mod thread;
@@ -29,6 +30,7 @@ pub use mysql::{MysqlDump, MysqlNative, MysqlOptions, NativeOptions, SnapshotWay
 pub use postgres::{PgDump, PgNative, PgNativeOptions, PgOptions};
 pub use redis::{READER_MEMORY as REDIS_READER_MEMORY, RedisDump, RedisOptions, RedisSync};
 pub use s3::S3Source;
+pub use selection::{Content, Selection};
 
 /// The only part of a source that is one stream.
 fn whole(format: Option<Format>, expected_bytes: Option<u64>, reader: Box<dyn Reader>) -> Part {

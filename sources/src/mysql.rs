@@ -14,7 +14,7 @@ use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, Source, SourceInfo};
 use tokio::process::Command;
 
-use crate::{asked, child, whole};
+use crate::{Content, Selection, asked, child, whole};
 
 mod client;
 
@@ -35,6 +35,15 @@ pub struct MysqlOptions {
     pub dump_args: Vec<String>,
     /// Goes on, with a warning, when the account cannot see everything that belongs to the dump.
     pub allow_partial: bool,
+    /// What is dumped of it.
+    pub selection: Selection,
+}
+
+impl MysqlOptions {
+    /// What was asked beside a dump of everything.
+    fn asked(&self) -> Vec<String> {
+        self.dump_args.iter().cloned().chain(self.selection.arguments()).collect()
+    }
 }
 
 /// A MySQL or MariaDB server as a source.
@@ -62,6 +71,12 @@ impl MysqlDump {
             return Err(Error::bug("a URL of another kind was given to the MySQL source"));
         }
         client::check_arguments(&options.dump_args)?;
+        if options.selection.has_conditions() {
+            return Err(Error::usage(
+                "`--where` is not for the dump client, which has one condition for all tables",
+            )
+            .hint("`--engine native` reads the rows that a condition chooses"));
+        }
         Ok(Self { url, options, plan: None })
     }
 }
@@ -82,6 +97,7 @@ impl Source for MysqlDump {
             ));
         }
         let mut arguments = client::arguments(&self.url, &client, &server)?;
+        arguments.extend(left_out(&self.options.selection, &server.relations));
         arguments.extend(self.options.dump_args.iter().cloned());
         arguments.extend(client::databases(&self.url));
         let info = SourceInfo {
@@ -90,7 +106,7 @@ impl Source for MysqlDump {
             server: Some(server.version.clone()),
             client: Some(client.version.clone()),
             expected_bytes: server.bytes,
-            facts: asked(server.facts.clone(), &self.options.dump_args),
+            facts: asked(server.facts.clone(), &self.options.asked()),
         };
         let write_timeout = (!client.raises_timeouts()).then_some(server.net_write_timeout);
         self.plan = Some(Plan { client, arguments, expected: server.bytes, write_timeout });
@@ -107,6 +123,26 @@ impl Source for MysqlDump {
     async fn finish(self: Box<Self>, _: &Context) -> Result<BTreeMap<String, String>> {
         Ok(BTreeMap::new())
     }
+}
+
+/// What the client is told to leave out.
+fn left_out(selection: &Selection, relations: &[(String, String)]) -> Vec<String> {
+    let mut arguments = Vec::new();
+    let mut skip = |kinds: &[&str]| arguments.extend(kinds.iter().map(|kind| format!("--skip-{kind}")));
+    match selection.content() {
+        Content::Data => skip(&["triggers", "routines", "events"]),
+        _ if selection.names_tables() => skip(&["routines", "events"]),
+        _ => {}
+    }
+    match selection.content() {
+        Content::All => {}
+        Content::Schema => arguments.push("--no-data".to_owned()),
+        Content::Data => arguments.push("--no-create-info".to_owned()),
+    }
+    let others =
+        relations.iter().filter(|(schema, name)| !selection.takes(schema.as_bytes(), name.as_bytes()));
+    arguments.extend(others.map(|(schema, name)| format!("--ignore-table={schema}.{name}")));
+    arguments
 }
 
 struct MysqlReader {

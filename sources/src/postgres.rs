@@ -15,9 +15,11 @@ use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, 
 use rustix::fs::{MemfdFlags, Mode};
 use tokio::process::Command;
 
-use crate::{asked, child, whole};
+use crate::{Content, Selection, asked, child, whole};
+use connections::postgres::wire::Wire;
 use connections::trust;
 
+mod chosen;
 mod client;
 mod inspect;
 mod native;
@@ -37,6 +39,15 @@ pub struct PgOptions {
     pub switches: Vec<String>,
     /// The custom format instead of SQL text.
     pub custom: bool,
+    /// What is dumped of it.
+    pub selection: Selection,
+}
+
+impl PgOptions {
+    /// What was asked beside a dump of everything.
+    fn asked(&self) -> Vec<String> {
+        self.dump_args.iter().cloned().chain(self.selection.arguments()).collect()
+    }
 }
 
 /// A PostgreSQL server as a source.
@@ -65,6 +76,10 @@ impl PgDump {
             return Err(Error::usage("the custom format holds one database, and the URL names none")
                 .hint("name the database, or use the plain format, which can hold all of them"));
         }
+        if !options.selection.takes_all() && url.databases.is_empty() {
+            return Err(Error::usage("tables are chosen in one database, and the URL names none")
+                .hint("name the database in the URL"));
+        }
         if url.password.as_ref().is_some_and(|password| password.expose().contains(['\n', '\r'])) {
             return Err(Error::usage(
                 "a PostgreSQL password cannot contain a line break: the clients do not read such a one",
@@ -88,14 +103,24 @@ impl Source for PgDump {
         let server = inspect::inspect(&self.url).await?;
         let program = if self.url.databases.is_empty() { "pg_dumpall" } else { "pg_dump" };
         let client = client::find(program, self.options.client.as_deref(), &server).await?;
-        let arguments = whole_arguments(&self.url, &self.options, &client, cx);
+        if self.options.selection.has_conditions() {
+            return Err(Error::usage("`--where` is not for pg_dump, which has no conditions")
+                .hint("`--engine native` reads the rows that a condition chooses, from PostgreSQL 14 on"));
+        }
+        let mut arguments = whole_arguments(&self.url, &self.options, &client, cx);
+        if !self.options.selection.takes_all() {
+            let mut wire = Wire::connect(&self.url).await?;
+            let chosen = chosen::choose(&mut wire, &self.url, &self.options.selection).await?;
+            chosen.warn(self.options.selection.content(), cx);
+            arguments.extend(chosen.arguments);
+        }
         let info = SourceInfo {
             endpoint: self.endpoint(),
             kind: "postgres".to_owned(),
             server: Some(server.version),
             client: Some(client.version.clone()),
             expected_bytes: server.bytes,
-            facts: asked(server.facts, &self.options.dump_args),
+            facts: asked(server.facts, &self.options.asked()),
         };
         self.plan = Some(Plan { client, arguments, expected: server.bytes });
         Ok(info)
@@ -127,6 +152,11 @@ fn whole_arguments(
         } else {
             cx.info(format!("{} does not know {switch}", client.version));
         }
+    }
+    match options.selection.content() {
+        Content::All => {}
+        Content::Schema => arguments.push("--schema-only".to_owned()),
+        Content::Data => arguments.push("--data-only".to_owned()),
     }
     arguments.extend(options.dump_args.iter().cloned());
     arguments

@@ -246,6 +246,27 @@ pub(crate) struct SourceArgs {
     #[arg(long, value_name = "WAY", help_heading = "Source")]
     pub(crate) snapshot: Option<String>,
 
+    /// Only these tables of a MySQL or PostgreSQL server, by patterns: `orders`, `item_*`, `shop.*`. With them go their triggers, indexes and
+    /// sequences, and nothing else
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Source")]
+    pub(crate) tables: Vec<String>,
+
+    /// Not these tables
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', help_heading = "Source")]
+    pub(crate) exclude_tables: Vec<String>,
+
+    /// Only those rows of a table that fulfil a condition in SQL; the native engine's. May be given several times
+    #[arg(long, value_name = "TABLE=CONDITION", help_heading = "Source")]
+    pub(crate) r#where: Vec<String>,
+
+    /// Definitions without rows
+    #[arg(long, help_heading = "Source", conflicts_with = "data_only")]
+    pub(crate) schema_only: bool,
+
+    /// Rows without definitions, for tables that are there
+    #[arg(long, help_heading = "Source")]
+    pub(crate) data_only: bool,
+
     /// Seconds that the native engine waits for a lock, and lets others wait behind it
     #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Source")]
     pub(crate) max_lock_time: u64,

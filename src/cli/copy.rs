@@ -160,6 +160,10 @@ fn pairs(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Vec<(DatabaseUr
             pairs.push((source, dest));
         }
     }
+    if engine::chooses(&args.source)? {
+        return Err(Error::usage("`--verify compare` looks at whole databases, and a part was asked for")
+            .hint("leave it out"));
+    }
     if pairs.is_empty() {
         return Err(Error::usage("`--verify compare` wants databases as SOURCE and DEST")
             .hint("`dbferry verify ARCHIVE` checks an archive"));
@@ -374,6 +378,7 @@ pub(crate) fn source(
     memory: usize,
 ) -> Result<Box<dyn Source>> {
     let told = format_arg.map(format);
+    engine::check(&from, args)?;
     Ok(match from {
         From::Database(mut url) => {
             passwords::complete(&mut url, args.source_password_file.as_deref())?;

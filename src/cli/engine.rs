@@ -5,7 +5,8 @@ use std::time::Duration;
 use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Error, Result, Source};
 use sources::{
-    MysqlDump, MysqlNative, MysqlOptions, NativeOptions, PgDump, PgNative, PgNativeOptions, PgOptions,
+    Content, MysqlDump, MysqlNative, MysqlOptions, NativeOptions, PgDump, PgNative, PgNativeOptions,
+    PgOptions, Selection,
 };
 
 use super::args::{EngineArg, PgFormatArg, SourceArgs};
@@ -22,6 +23,40 @@ fn native(args: &SourceArgs, for_the_client: &[(&str, bool)]) -> Result<bool> {
         .hint("leave one of them out")),
         (EngineArg::Auto | EngineArg::Native, None) => Ok(true),
     }
+}
+
+/// What was asked of the tables.
+fn selection(args: &SourceArgs) -> Result<Selection> {
+    let content = match (args.schema_only, args.data_only) {
+        (true, _) => Content::Schema,
+        (_, true) => Content::Data,
+        _ => Content::All,
+    };
+    Selection::new(&args.tables, &args.exclude_tables, &args.r#where, content)
+}
+
+/// Whether less than everything was asked for.
+pub(crate) fn chooses(args: &SourceArgs) -> Result<bool> {
+    selection(args).map(|selection| !selection.is_default())
+}
+
+/// Refuses what only some sources know, so that nobody believes it was heeded.
+pub(crate) fn check(from: &From, args: &SourceArgs) -> Result<()> {
+    let engine = match from {
+        From::Database(url) => Some(url.engine),
+        _ => None,
+    };
+    if !matches!(engine, Some(Engine::Mysql | Engine::Postgres)) && !selection(args)?.is_default() {
+        return Err(Error::usage(
+            "`--tables`, `--exclude-tables`, `--where`, `--schema-only` and `--data-only` belong to a MySQL or PostgreSQL server as SOURCE",
+        )
+        .hint("leave them out: what is dumped already is carried whole"));
+    }
+    if args.snapshot.is_some() && !(engine == Some(Engine::Mysql) && mysql(args)?.is_some()) {
+        return Err(Error::usage("`--snapshot` belongs to a MySQL server that is read natively")
+            .hint("leave it out: PostgreSQL has one way, and dump clients have their own"));
+    }
+    Ok(())
 }
 
 /// The native reader's settings, when it is the one that reads.
@@ -73,6 +108,7 @@ pub(crate) fn mysql_source(url: DatabaseUrl, args: &SourceArgs) -> Result<Box<dy
         client: args.client.clone(),
         dump_args: args.dump_arg.clone(),
         allow_partial: args.allow_partial,
+        selection: selection(args)?,
     };
     Ok(match mysql(args)? {
         Some(settings) => Box::new(MysqlNative::new(url, options, settings)?),
@@ -91,6 +127,7 @@ pub(crate) fn postgres_source(
         dump_args: args.dump_arg.clone(),
         switches,
         custom: args.pg_format == PgFormatArg::Custom,
+        selection: selection(args)?,
     };
     Ok(match postgres(&url, args)? {
         Some(settings) => Box::new(PgNative::new(url, options, settings)?),

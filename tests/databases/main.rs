@@ -9,6 +9,7 @@
 mod archival;
 mod carry;
 mod cut;
+mod filters;
 mod native;
 mod native_postgres;
 mod refused;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let trials = carry::trials(Trials::new());
     let trials = archival::trials(trials);
     let trials = cut::trials(trials);
+    let trials = filters::trials(trials);
     let trials = native::trials(trials);
     let trials = native_postgres::trials(trials);
     let trials = refused::trials(trials);

@@ -59,12 +59,17 @@ fn lines(dump: &[u8]) -> Vec<&[u8]> {
 }
 
 fn pg_dump(server: &PostgresServer, db: &str) -> Vec<u8> {
-    let output = server.client("pg_dump").args(["--no-password", "--dbname", db]).output().unwrap();
+    pg_dump_with(server, db, &[])
+}
+
+pub(crate) fn pg_dump_with(server: &PostgresServer, db: &str, options: &[&str]) -> Vec<u8> {
+    let output =
+        server.client("pg_dump").args(["--no-password", "--dbname", db]).args(options).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-fn assert_same(theirs: &[u8], ours: &[u8]) {
+pub(crate) fn assert_same(theirs: &[u8], ours: &[u8]) {
     let (theirs, ours) = (lines(theirs), lines(ours));
     for (number, (a, b)) in theirs.iter().zip(&ours).enumerate() {
         let show = |line: &[u8]| String::from_utf8_lossy(&line[..line.len().min(300)]).into_owned();

@@ -11,6 +11,7 @@ use pipeline::{Context, Error, Result};
 use super::MysqlOptions;
 use super::client::turned_off;
 use super::grants::Grants;
+use crate::Content;
 use connections::mysql::from_server;
 
 /// What the plan needs to know.
@@ -25,6 +26,8 @@ pub(super) struct Server {
     pub(super) facts: BTreeMap<String, String>,
     /// What is dumped.
     pub(super) databases: Vec<String>,
+    /// Database and name of every table and view, where they are chosen by name.
+    pub(super) relations: Vec<(String, String)>,
 }
 
 /// Schemas that the server makes itself.
@@ -62,6 +65,7 @@ async fn look_at(
         cx.warn("the server has no databases of its own that this account sees");
         return Ok(server);
     }
+    look.choose(&mut server, &databases, options).await?;
     look.measure(&mut server, &databases, cx).await?;
     look.completeness(&server, &databases, options, cx).await?;
     Ok(server)
@@ -132,6 +136,27 @@ impl Look<'_> {
         }
     }
 
+    /// Refuses names that fit nothing before anything is read.
+    async fn choose(
+        &mut self,
+        server: &mut Server,
+        databases: &[String],
+        options: &MysqlOptions,
+    ) -> Result<()> {
+        let selection = &options.selection;
+        if selection.takes_all() && !selection.has_conditions() {
+            return Ok(());
+        }
+        let query = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({}) ORDER BY 1, 2",
+            literals(databases)
+        );
+        server.relations = self.connection.query(query).await.map_err(|error| self.failed(error))?;
+        let there: Vec<(&[u8], &[u8])> =
+            server.relations.iter().map(|(schema, name)| (schema.as_bytes(), name.as_bytes())).collect();
+        selection.check(&there)
+    }
+
     async fn measure(&mut self, server: &mut Server, databases: &[String], cx: &Context) -> Result<()> {
         let list = literals(databases);
         let sizes: Option<Option<String>> = self
@@ -180,7 +205,12 @@ impl Look<'_> {
     ) -> Result<()> {
         let lines = self.grants(server).await?;
         let grants = Grants::parse(lines.iter().map(String::as_str));
-        let off = |what| turned_off(&options.dump_args, what);
+        let selection = &options.selection;
+        let off = |what| {
+            turned_off(&options.dump_args, what)
+                || selection.content() == Content::Data
+                || (what == "routines" && selection.names_tables())
+        };
         let mut gaps = Vec::new();
         if self.url.databases.is_empty() && !grants.everywhere(&["SELECT", "SHOW DATABASES"]) {
             gaps.push("databases that this account may not see (SELECT on *.*)".to_owned());

@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{MysqlOptions, inspect};
-use crate::whole;
 use crate::window::{self, Fetched, Joiner};
+use crate::{Selection, asked, whole};
 
 mod chunks;
 mod look;
@@ -90,7 +90,7 @@ impl Source for MysqlNative {
             server: Some(server.version.clone()),
             client: Some(concat!("dbferry ", env!("CARGO_PKG_VERSION")).to_owned()),
             expected_bytes: server.bytes,
-            facts: server.facts,
+            facts: asked(server.facts, &self.options.asked()),
         };
         self.plan = Some(Plan {
             mariadb: server.mariadb,
@@ -108,6 +108,7 @@ impl Source for MysqlNative {
             url: self.url.clone(),
             plan,
             options: self.native.clone(),
+            selection: self.options.selection.clone(),
             facts: Arc::clone(&self.facts),
         };
         Ok(Some(whole(Some(Format::Mysql), expected, Box::new(reader))))
@@ -123,6 +124,7 @@ struct NativeReader {
     url: DatabaseUrl,
     plan: Plan,
     options: NativeOptions,
+    selection: Selection,
     facts: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -143,7 +145,7 @@ impl Reader for NativeReader {
 impl NativeReader {
     async fn dump(&self, out: &mut FrameSender, cx: &Context) -> Result<()> {
         let mut look = look::Look::open(&self.url, self.plan.mariadb).await?;
-        let relations = look.relations(&self.plan.databases).await?;
+        let relations = look.relations(&self.plan.databases, &self.selection).await?;
         let tables: Vec<(String, String)> = relations
             .iter()
             .filter(|relation| relation.shape == look::Shape::Table)
@@ -163,7 +165,7 @@ impl NativeReader {
             cx,
         )
         .await?;
-        let after = look.relations(&self.plan.databases).await?;
+        let after = look.relations(&self.plan.databases, &self.selection).await?;
         let same = |a: &look::Relation, b: &look::Relation| {
             (&a.schema, &a.name, a.shape) == (&b.schema, &b.name, b.shape)
         };
@@ -200,6 +202,7 @@ impl NativeReader {
             databases: &self.plan.databases,
             named: self.url.databases.len() != 1,
             relations: &relations,
+            selection: &self.selection,
             look: &look,
         };
         let (written, delivered) =

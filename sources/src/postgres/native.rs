@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
 
-use super::{PgDump, PgOptions, client, inspect};
-use crate::whole;
+use super::{PgDump, PgOptions, chosen, client, inspect};
 use crate::window::{self, Fetched};
+use crate::{Content, Selection, asked, whole};
 
 mod look;
 mod ranges;
@@ -114,13 +114,18 @@ impl Source for PgNative {
         }
         let client = client::find("pg_dump", self.options.client.as_deref(), &server).await?;
         let arguments = super::whole_arguments(&self.url, &self.options, &client, cx);
+        if !self.options.selection.is_default() {
+            // Refuses names that fit nothing before anything is read.
+            let mut wire = Wire::connect(&self.url).await?;
+            chosen::choose(&mut wire, &self.url, &self.options.selection).await?;
+        }
         let info = SourceInfo {
             endpoint: self.endpoint(),
             kind: "postgres".to_owned(),
             server: Some(server.version.clone()),
             client: Some(format!("dbferry {} with {}", env!("CARGO_PKG_VERSION"), client.version)),
             expected_bytes: server.bytes,
-            facts: server.facts.clone(),
+            facts: asked(server.facts.clone(), &self.options.asked()),
         };
         self.plan = Some(Plan {
             major: server.major,
@@ -144,6 +149,7 @@ impl Source for PgNative {
             url: self.url.clone(),
             plan,
             options: self.native.clone(),
+            selection: self.options.selection.clone(),
             facts: Arc::clone(&self.facts),
         };
         Ok(Some(whole(Some(Format::Postgres), expected, Box::new(reader))))
@@ -159,6 +165,7 @@ struct NativeReader {
     url: DatabaseUrl,
     plan: Plan,
     options: PgNativeOptions,
+    selection: Selection,
     facts: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -187,11 +194,24 @@ impl NativeReader {
                 readers: self.options.readers,
                 beside: section::SESSIONS,
                 patience: self.options.patience,
+                selection: &self.selection,
             },
             cx,
         )
         .await?;
-        let snapshot::Snapshot { mut leader, readers: wires, name, position, relations, locked } = taken;
+        let snapshot::Snapshot { mut leader, readers: wires, name, position, mut relations, chosen, locked } =
+            taken;
+        let content = self.selection.content();
+        chosen.warn(content, cx);
+        if content == Content::Data
+            && let Some(oid) = chosen.sort(&mut relations, |relation| relation.oid)
+        {
+            let table = relations.iter().find(|relation| relation.oid == oid);
+            cx.warn(format!(
+                "tables refer to each other in a circle ({} is one): their rows load only where the foreign keys are not checked meanwhile",
+                table.map(look::Relation::shown).unwrap_or_default()
+            ));
+        }
         self.note("engine", "native".to_owned());
         self.note("snapshot", name.clone());
         self.note("snapshot_position", position);
@@ -199,7 +219,10 @@ impl NativeReader {
         let block =
             look::ask(&mut leader, &self.url, "SELECT pg_catalog.current_setting('block_size')").await?;
         let objects = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)";
-        let objects = look::ask(&mut leader, &self.url, objects).await? == "t";
+        // With tables that were named goes what belongs to them, and large objects belong to none.
+        let objects = content != Content::Schema
+            && !self.selection.names_tables()
+            && look::ask(&mut leader, &self.url, objects).await? == "t";
         let sections = section::Sections {
             url: &self.url,
             client: &self.plan.client,
@@ -215,6 +238,7 @@ impl NativeReader {
             split: wires.len() > 1,
             block: block.parse().unwrap_or(8192),
             locked,
+            fills: content != Content::Schema,
         };
         let places = window::places(wires.len());
         let (jobs, queue) = mpsc::channel(places);
@@ -233,9 +257,9 @@ impl NativeReader {
         let only_large = ["--section=data", "--blobs", "--schema=pg_toast"];
         // The first that fails ends the others. A channel that one of them closed is told after what closed it.
         tokio::try_join!(
-            sections.run(&["--section=pre-data"], pre, cx),
-            sections.run(&["--section=post-data"], post, cx),
-            async { if objects { sections.run(&only_large, large, cx).await } else { Ok(()) } },
+            sections.run(&["--section=pre-data"], &chosen.arguments, pre, cx),
+            sections.run(&["--section=post-data"], &chosen.arguments, post, cx),
+            async { if objects { sections.run(&only_large, &[], large, cx).await } else { Ok(()) } },
             async {
                 script.hand_out(jobs, segments).await;
                 Ok(())

@@ -6,6 +6,7 @@ use pipeline::{Context, Error, Kind, Result};
 
 use super::rows::Cell;
 use super::{identifier, literal};
+use crate::Selection;
 
 type Row = Vec<Option<Vec<u8>>>;
 
@@ -154,7 +155,11 @@ impl Look {
         Ok(())
     }
 
-    pub(super) async fn relations(&mut self, schemas: &[String]) -> Result<Vec<Relation>> {
+    pub(super) async fn relations(
+        &mut self,
+        schemas: &[String],
+        selection: &Selection,
+    ) -> Result<Vec<Relation>> {
         let mut relations = Vec::new();
         for schema in schemas {
             let rows = self
@@ -165,6 +170,9 @@ impl Look {
                 ))
                 .await?;
             for row in &rows {
+                if !selection.takes(schema.as_bytes(), text(row, 0)?.as_bytes()) {
+                    continue;
+                }
                 let kind = text(row, 1)?;
                 let engine = text(row, 2)?;
                 relations.push(Relation {
@@ -267,17 +275,20 @@ impl Look {
         bytes(row, 1)
     }
 
-    /// The statements that make a sequence as it stands.
+    /// The statement that makes a sequence.
     pub(super) async fn sequence(&mut self, sequence: &Relation) -> Result<Vec<u8>> {
         let row = self.show("SEQUENCE", &sequence.schema, &sequence.name).await?;
-        let mut made = bytes(row, 1)?;
+        bytes(row, 1)
+    }
+
+    /// The statement that sets a sequence to where it stands.
+    pub(super) async fn sequence_value(&mut self, sequence: &Relation) -> Result<Vec<u8>> {
         let name = identifier(&sequence.name);
         let rows = self
             .rows(&format!("SELECT next_not_cached_value FROM {}.{name}", identifier(&sequence.schema)))
             .await?;
         let next = text(rows.first().ok_or_else(|| Error::source("a sequence has no value"))?, 0)?;
-        made.extend_from_slice(format!(";\nDO SETVAL({name}, {next}, 0)").as_bytes());
-        Ok(made)
+        Ok(format!("DO SETVAL({name}, {next}, 0)").into_bytes())
     }
 
     /// A view of the same columns that needs nothing else, so that others may refer to it before it is there. Nothing for a view that
@@ -313,8 +324,8 @@ impl Look {
         Ok(in_session(&session, "", &bytes(row, 1)?, false))
     }
 
-    /// Names of the stored programs of a kind, in the order in which they have to be made.
-    pub(super) async fn programs(&mut self, schema: &str, kind: Program) -> Result<Vec<String>> {
+    /// Names of the stored programs of a kind, in the order in which they have to be made; of triggers with the table that they belong to.
+    pub(super) async fn programs(&mut self, schema: &str, kind: Program) -> Result<Vec<(String, String)>> {
         if matches!(kind, Program::Package | Program::PackageBody) && !self.mariadb {
             return Ok(Vec::new());
         }
@@ -322,19 +333,19 @@ impl Look {
         let query = match kind {
             // Triggers of one event fire in the order in which they were made.
             Program::Trigger => format!(
-                "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema} \
+                "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {schema} \
                  ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
             ),
             Program::Event => format!(
-                "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema} ORDER BY EVENT_NAME"
+                "SELECT EVENT_NAME, '' FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {schema} ORDER BY EVENT_NAME"
             ),
             _ => format!(
-                "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} \
+                "SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {schema} \
                  AND ROUTINE_TYPE = '{}' ORDER BY ROUTINE_NAME",
                 kind.keyword()
             ),
         };
-        self.rows(&query).await?.iter().map(|row| text(row, 0)).collect()
+        self.rows(&query).await?.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
     }
 
     /// The statements that make a stored program, in the session that it was made in.

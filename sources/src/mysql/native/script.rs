@@ -8,6 +8,7 @@ use pipeline::{Context, Result};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::window::{self, TARGET};
+use crate::{Content, Selection};
 
 use super::chunks::{Chunks, Seen};
 use super::look::{Column, Look, Program, Relation, Shape, broken_view};
@@ -35,6 +36,7 @@ pub(super) struct Script<'a> {
     /// Whether the dump makes its databases; otherwise it goes into whichever is in use.
     pub(super) named: bool,
     pub(super) relations: &'a [Relation],
+    pub(super) selection: &'a Selection,
     pub(super) look: &'a Mutex<Look>,
 }
 
@@ -66,9 +68,15 @@ impl Script<'_> {
         for schema in self.databases {
             self.enter(schema, true, to).await?;
             for relation in self.of(schema, Shape::Sequence) {
-                let made = self.look.lock().await.sequence(relation).await?;
-                to.statements(format!("DROP SEQUENCE IF EXISTS {};\n", identifier(&relation.name)), &made)
-                    .await?;
+                if self.defines() {
+                    let made = self.look.lock().await.sequence(relation).await?;
+                    let drop = format!("DROP SEQUENCE IF EXISTS {};\n", identifier(&relation.name));
+                    to.statements(drop, &made).await?;
+                }
+                if self.fills() {
+                    let set = self.look.lock().await.sequence_value(relation).await?;
+                    to.statements(String::new(), &set).await?;
+                }
             }
             for table in self.of(schema, Shape::Table) {
                 self.table(table, to).await?;
@@ -76,6 +84,9 @@ impl Script<'_> {
             for kind in Program::BEFORE_VIEWS {
                 self.programs(schema, kind, to).await?;
             }
+        }
+        if !self.defines() {
+            return to.text(Self::footer()).await;
         }
         // A view may need any table, view or function of any database.
         let mut broken = Vec::new();
@@ -105,6 +116,14 @@ impl Script<'_> {
             self.programs(schema, Program::Event, to).await?;
         }
         to.text(Self::footer()).await
+    }
+
+    fn defines(&self) -> bool {
+        self.selection.content() != Content::Data
+    }
+
+    fn fills(&self) -> bool {
+        self.selection.content() != Content::Schema
     }
 
     fn of<'s>(&'s self, schema: &'s str, shape: Shape) -> impl Iterator<Item = &'s Relation> {
@@ -140,6 +159,7 @@ impl Script<'_> {
         if !self.named {
             return Ok(());
         }
+        let make = make && self.defines();
         let made = if make { look.database(schema).await? } else { Vec::new() };
         drop(look);
         if make {
@@ -149,8 +169,15 @@ impl Script<'_> {
     }
 
     async fn programs(&self, schema: &str, kind: Program, to: &To) -> std::result::Result<(), Stop> {
+        // Those that belong to no table go with everything, or not at all.
+        if !self.defines() || (self.selection.names_tables() && kind != Program::Trigger) {
+            return Ok(());
+        }
         let names = self.look.lock().await.programs(schema, kind).await?;
-        for name in names {
+        for (name, table) in names {
+            if kind == Program::Trigger && !self.selection.takes(schema.as_bytes(), table.as_bytes()) {
+                continue;
+            }
             let made = self.look.lock().await.program(schema, &name, kind).await?;
             to.text(made).await?;
         }
@@ -164,8 +191,11 @@ impl Script<'_> {
         let large = table.innodb && table.bytes > TARGET && to.walker.is_some();
         let key = if large { look.key(table).await? } else { None };
         drop(look);
-        to.statements(format!("DROP TABLE IF EXISTS {};\n", identifier(&table.name)), &definition).await?;
-        if !table.holds_rows {
+        if self.defines() {
+            to.statements(format!("DROP TABLE IF EXISTS {};\n", identifier(&table.name)), &definition)
+                .await?;
+        }
+        if !table.holds_rows || !self.fills() {
             return Ok(());
         }
         let seen = Arc::new(Seen::default());
@@ -174,16 +204,64 @@ impl Script<'_> {
                 let mut chunks = Chunks::plan(table, key, walker, self.url).await?;
                 while let Some(walker) = &mut to.walker {
                     let (condition, last) = chunks.next(&seen, walker, self.url).await?;
-                    to.rows(table, &columns, &condition, &seen).await?;
+                    self.rows(table, &columns, &condition, &seen, to).await?;
                     if last {
                         break;
                     }
                 }
             }
-            _ => to.rows(table, &columns, "", &seen).await?,
+            _ => self.rows(table, &columns, "", &seen, to).await?,
         }
         to.send(Segment::Unchanged { table: table.clone(), signature }).await
     }
+
+    async fn rows(
+        &self,
+        table: &Relation,
+        columns: &[Column],
+        range: &str,
+        seen: &Arc<Seen>,
+        to: &To,
+    ) -> std::result::Result<(), Stop> {
+        let (query, inserts) = rows_of(table, columns, range, self.selection);
+        let (sender, receiver) = window::piece();
+        let job = Job {
+            table: format!("{}.{}", table.schema, table.name),
+            query,
+            inserts,
+            to: sender,
+            seen: Arc::clone(seen),
+        };
+        // In this order: a range that waits for a connection already has its place.
+        to.send(Segment::Rows(receiver)).await?;
+        to.jobs.send(job).await.map_err(|_| Stop::Ended(Ended))
+    }
+}
+
+/// The question for a range of a table's rows, and what makes statements of the answer.
+pub(super) fn rows_of(
+    table: &Relation,
+    columns: &[Column],
+    range: &str,
+    selection: &Selection,
+) -> (String, Inserts) {
+    let names: Vec<String> = columns.iter().map(|column| identifier(&column.name)).collect();
+    let head = format!("INSERT INTO {} ({}) VALUES", identifier(&table.name), names.join(","));
+    let expressions: Vec<&str> = columns.iter().map(|column| column.expression.as_str()).collect();
+    let asked = if expressions.is_empty() { "NULL".to_owned() } else { expressions.join(",") };
+    let mut query = format!("SELECT {asked} FROM {}.{}", identifier(&table.schema), identifier(&table.name));
+    let wanted = selection.condition(table.schema.as_bytes(), table.name.as_bytes());
+    if !range.is_empty() {
+        query.push_str(" FORCE INDEX (PRIMARY)");
+    }
+    let conditions: Vec<&str> =
+        [range, wanted.as_deref().unwrap_or_default()].into_iter().filter(|text| !text.is_empty()).collect();
+    if !conditions.is_empty() {
+        query.push_str(" WHERE ");
+        query.push_str(&conditions.join(" AND "));
+    }
+    let cells: Vec<Cell> = columns.iter().map(|column| column.cell).collect();
+    (query, Inserts::new(head.into_bytes(), cells))
 }
 
 enum Stop {
@@ -218,37 +296,5 @@ impl To {
         text.extend_from_slice(last);
         text.extend_from_slice(b";\n");
         self.text(text).await
-    }
-
-    async fn rows(
-        &self,
-        table: &Relation,
-        columns: &[Column],
-        condition: &str,
-        seen: &Arc<Seen>,
-    ) -> std::result::Result<(), Stop> {
-        let names: Vec<String> = columns.iter().map(|column| identifier(&column.name)).collect();
-        let head = format!("INSERT INTO {} ({}) VALUES", identifier(&table.name), names.join(","));
-        let expressions: Vec<&str> = columns.iter().map(|column| column.expression.as_str()).collect();
-        let asked = if expressions.is_empty() { "NULL".to_owned() } else { expressions.join(",") };
-        let range = if condition.is_empty() {
-            String::new()
-        } else {
-            format!(" FORCE INDEX (PRIMARY) WHERE {condition}")
-        };
-        let query =
-            format!("SELECT {asked} FROM {}.{}{range}", identifier(&table.schema), identifier(&table.name));
-        let cells: Vec<Cell> = columns.iter().map(|column| column.cell).collect();
-        let (sender, receiver) = window::piece();
-        let job = Job {
-            table: format!("{}.{}", table.schema, table.name),
-            query,
-            inserts: Inserts::new(head.into_bytes(), cells),
-            to: sender,
-            seen: Arc::clone(seen),
-        };
-        // In this order: a range that waits for a connection already has its place.
-        self.send(Segment::Rows(receiver)).await?;
-        self.jobs.send(job).await.map_err(|_| Stop::Ended(Ended))
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Relation {
     pub(super) columns: Vec<u8>,
     /// `WHERE …` of an extension's table whose content belongs to the dump in part.
     pub(super) condition: Vec<u8>,
+    /// What was asked of the rows, without the word `WHERE`.
+    pub(super) wanted: Vec<u8>,
     /// The partitioned table into which the rows have to be loaded, where it is not the partition itself.
     pub(super) root: Option<Vec<u8>>,
     /// Stored in the way whose rows can be found by their place.
@@ -142,6 +144,7 @@ fn relation(row: Row) -> Result<Relation> {
         quoted: text(quoted)?,
         columns: text(columns)?,
         condition: text(condition)?,
+        wanted: Vec::new(),
         root,
         heap: text(heap)? == b"t",
         blocks: number(blocks)?,

@@ -94,6 +94,7 @@ mod tests {
             quoted: b"t".to_vec(),
             columns: b"(a)".to_vec(),
             condition: Vec::new(),
+            wanted: Vec::new(),
             root: None,
             heap: true,
             blocks,

@@ -37,6 +37,8 @@ pub(super) struct Script<'a> {
     pub(super) block: u64,
     /// The readers hold locks on all tables.
     pub(super) locked: bool,
+    /// Whether rows and the values of sequences are dumped.
+    pub(super) fills: bool,
 }
 
 impl Script<'_> {
@@ -47,7 +49,7 @@ impl Script<'_> {
     /// Hands the tables' ranges to the connections. Where nobody takes them any more it stops short of [`Segment::End`]: whoever stopped
     /// taking them says why.
     pub(super) async fn hand_out(&self, jobs: mpsc::Sender<Job>, segments: mpsc::Sender<Segment>) {
-        for table in self.of(Shape::Table) {
+        for table in self.of(Shape::Table).filter(|_| self.fills) {
             if segments.send(Segment::Text(self.head(table))).await.is_err() {
                 return;
             }
@@ -77,13 +79,19 @@ impl Script<'_> {
 
     /// `COPY` as `pg_dump` asks for it, of the rows that fulfil `condition`.
     fn copy(&self, table: &Relation, condition: &str) -> Vec<u8> {
-        let Relation { quoted, columns, condition: own, .. } = table;
-        let copy = if condition.is_empty() && own.is_empty() {
+        let Relation { quoted, columns, condition: own, wanted, .. } = table;
+        let copy = if [condition.as_bytes(), own, wanted].iter().all(|text| text.is_empty()) {
             [b"COPY ", quoted.as_slice(), b" ", columns, b" TO STDOUT"].concat()
         } else {
             let names = columns.strip_prefix(b"(").and_then(|names| names.strip_suffix(b")")).unwrap_or(b"*");
-            let condition =
-                if own.is_empty() { format!("WHERE {condition}").into_bytes() } else { own.clone() };
+            // An extension's own condition brings its word, and its table is never cut.
+            let each: Vec<&[u8]> =
+                [condition.as_bytes(), wanted].into_iter().filter(|text| !text.is_empty()).collect();
+            let condition = match (own.is_empty(), each.is_empty()) {
+                (true, _) => [b"WHERE ", each.join(&b" AND "[..]).as_slice()].concat(),
+                (false, true) => own.clone(),
+                (false, false) => [own, b" AND ".as_slice(), &each.join(&b" AND "[..])].concat(),
+            };
             [b"COPY (SELECT ", names, b" FROM ONLY ", quoted, b" ", &condition, b") TO STDOUT"].concat()
         };
         if self.locked {
@@ -166,7 +174,7 @@ impl Script<'_> {
 
     async fn sequences(&self, leader: &mut Wire, joiner: &mut Joiner<'_>) -> Result<()> {
         let strange = || Error::source("the server gives no value of a sequence");
-        let sequences: Vec<&Relation> = self.of(Shape::Sequence).collect();
+        let sequences: Vec<&Relation> = self.of(Shape::Sequence).filter(|_| self.fills).collect();
         for batch in sequences.chunks(BATCH) {
             let mut sql = Vec::new();
             for (index, sequence) in batch.iter().enumerate() {

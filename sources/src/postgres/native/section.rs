@@ -38,9 +38,16 @@ pub(super) struct Sections<'a> {
 
 impl Sections<'_> {
     /// Runs `pg_dump` for one section; the section's end is sent only when it said that it succeeded.
-    pub(super) async fn run(&self, only: &[&str], mut out: FrameSender, cx: &Context) -> Result<()> {
+    pub(super) async fn run(
+        &self,
+        only: &[&str],
+        tables: &[String],
+        mut out: FrameSender,
+        cx: &Context,
+    ) -> Result<()> {
         let mut arguments = self.arguments.to_vec();
         arguments.extend(only.iter().map(|argument| (*argument).to_owned()));
+        arguments.extend(tables.iter().cloned());
         arguments.push(format!("--snapshot={}", self.snapshot));
         arguments.push(format!("--encoding={}", self.encoding));
         arguments.push(format!("--lock-wait-timeout={}", self.patience.as_millis().max(1)));

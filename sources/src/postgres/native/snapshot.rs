@@ -11,7 +11,9 @@ use pipeline::{Context, Error, Kind, Result};
 use tokio_postgres::error::SqlState;
 
 use super::broken;
+use super::chosen::{self, Chosen};
 use super::look::{self, Relation, Shape};
+use crate::Selection;
 
 /// Attempts to lock the tables while others create and drop some.
 const ATTEMPTS: usize = 5;
@@ -31,6 +33,7 @@ pub(super) struct Snapshot {
     /// Position in the log that the server had written when the snapshot was taken; everything that it holds is before it.
     pub(super) position: String,
     pub(super) relations: Vec<Relation>,
+    pub(super) chosen: Chosen,
     /// Whether the readers hold the locks as well. Otherwise they lock each table while they read it.
     pub(super) locked: bool,
 }
@@ -47,6 +50,7 @@ pub(super) struct Wanted<'a> {
     pub(super) beside: usize,
     /// How long a lock may be waited for, and with it how long it may make others wait.
     pub(super) patience: Duration,
+    pub(super) selection: &'a Selection,
 }
 
 /// What the sessions of `pg_dump` set, so that values read the same everywhere; nothing that makes the server break off when the destination is
@@ -89,10 +93,10 @@ pub(super) async fn take(wanted: &Wanted<'_>, cx: &Context) -> Result<Snapshot> 
     let mut leader = Wire::connect(url).await?;
     let settings = settings(wanted);
     let mut attempt = 0;
-    let relations = loop {
+    let (relations, chosen) = loop {
         attempt += 1;
         leader.execute(format!("{BEGIN}{settings}")).await.map_err(lost)?;
-        let before = look::relations(&mut leader, url, wanted.standby, false).await?;
+        let (before, _) = chosen_relations(&mut leader, wanted, false).await?;
         // What was looked up took a snapshot, which has to be newer than the locks.
         leader.execute(format!("COMMIT;{BEGIN}{settings}")).await.map_err(lost)?;
         match lock(&mut leader, &before).await {
@@ -103,9 +107,9 @@ pub(super) async fn take(wanted: &Wanted<'_>, cx: &Context) -> Result<Snapshot> 
             }
             Err(failure) => return Err(not_locked(failure, wanted)),
         }
-        let after = look::relations(&mut leader, url, wanted.standby, true).await?;
+        let (after, chosen) = chosen_relations(&mut leader, wanted, true).await?;
         if before.len() == after.len() && before.iter().zip(&after).all(|(a, b)| a.is(b)) {
-            break after;
+            break (after, chosen);
         }
         if attempt == ATTEMPTS {
             return Err(Error::source("tables were created or dropped while they were being locked")
@@ -143,7 +147,26 @@ pub(super) async fn take(wanted: &Wanted<'_>, cx: &Context) -> Result<Snapshot> 
             Err(error) => return Err(error),
         }
     }
-    Ok(Snapshot { leader, readers, name, position, relations, locked })
+    Ok(Snapshot { leader, readers, name, position, relations, chosen, locked })
+}
+
+async fn chosen_relations(
+    wire: &mut Wire,
+    wanted: &Wanted<'_>,
+    sized: bool,
+) -> Result<(Vec<Relation>, Chosen)> {
+    let mut relations = look::relations(wire, wanted.url, wanted.standby, sized).await?;
+    let selection = wanted.selection;
+    if selection.is_default() {
+        return Ok((relations, Chosen::default()));
+    }
+    let chosen = chosen::choose(wire, wanted.url, selection).await?;
+    relations.retain(|relation| chosen.takes(relation.oid));
+    for relation in &mut relations {
+        let condition = selection.condition(&relation.schema, &relation.name);
+        relation.wanted = condition.unwrap_or_default().into_bytes();
+    }
+    Ok((relations, chosen))
 }
 
 /// Tells one running server from another, and from itself after a restart.
