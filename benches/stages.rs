@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use common::{Case, Result, SED, Sample};
 use pipeline::{
-    Context, Delivery, Format, FrameSender, Job, Output, Part, Phase, Reader, Settings, Source, SourceInfo,
-    Steps, Transform, no_steps,
+    Context, Delivery, Format, FrameSender, Job, Output, Part, Reader, Settings, Source, SourceInfo, Steps,
+    Transform, no_steps,
 };
 use rustix::time::{ClockId, clock_gettime};
 use sinks::NullDestination;
@@ -253,6 +253,7 @@ fn engine(runtime: &tokio::runtime::Runtime, data: &Bytes, steps: Steps) -> Resu
                 destination: Box::new(NullDestination),
                 share: None,
                 tail: no_steps(),
+                bare: (no_steps(), String::new()),
                 compression: "none".to_owned(),
                 ending: String::new(),
                 optional: false,
@@ -278,13 +279,7 @@ impl Source for Memory {
     }
 
     async fn next_part(&mut self, _: &Context) -> pipeline::Result<Option<Part>> {
-        Ok(self.0.take().map(|data| Part {
-            path: None,
-            phase: Phase::Data,
-            format: Some(Format::Mysql),
-            expected_bytes: None,
-            reader: Box::new(MemoryReader(data)),
-        }))
+        Ok(self.0.take().map(|data| Part::new(None, Some(Format::Mysql), Box::new(MemoryReader(data)))))
     }
 
     async fn finish(self: Box<Self>, _: &Context) -> pipeline::Result<BTreeMap<String, String>> {

@@ -77,7 +77,7 @@ impl Carry {
     /// Runs the part to its end. On failure the cause is recorded, everything is let go of, and `None` returned.
     pub(crate) async fn run(self, cause: FirstCause, cx: Context) -> Option<PartReport> {
         let Self { part, steps, branches, edge, digests } = self;
-        let Part { path, phase, format, reader, .. } = part;
+        let Part { path, phase, format, compressed, counted, reader, .. } = part;
 
         let read_meter = cx.board().meter("source");
         let steps_name = if steps.is_empty() { "digest".to_owned() } else { steps.name() };
@@ -188,9 +188,10 @@ impl Carry {
         for report in &transforms {
             objects.extend(report.objects.clone());
         }
+        objects.extend(std::mem::take(&mut *counted.lock().unwrap_or_else(PoisonError::into_inner)));
         // A step that turned it into something else knows better than the source.
         let format = found.or(format).unwrap_or(Format::Opaque);
-        Some(PartReport { path, phase, format, source, raw, transforms, objects, stored })
+        Some(PartReport { path, phase, format, compressed, source, raw, transforms, objects, stored })
     }
 }
 

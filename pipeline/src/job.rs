@@ -57,6 +57,8 @@ pub struct Delivery {
     pub share: Option<Steps>,
     /// Steps behind the fork, and behind the share: compression, encryption.
     pub tail: Steps,
+    /// The same for parts that must not be compressed, and the ending that it adds to their names.
+    pub bare: (Steps, String),
     /// How the manifest names the tail's compression: `none`, `gzip`, `zstd`, `lz4`.
     pub compression: String,
     /// Ending that the tail adds to the names of parts, such as `.zst`.
@@ -110,6 +112,8 @@ pub struct PartReport {
     pub phase: Phase,
     /// What it is: as the source said, else as the steps found.
     pub format: Format,
+    /// As in [`crate::Part::compressed`].
+    pub compressed: bool,
     /// As the source gave it.
     pub source: Content,
     /// Behind the steps before the fork.

@@ -27,5 +27,5 @@ pub use frame::{Frame, FrameReceiver, FrameSender, StreamEnd};
 pub use job::{Delivery, DeliveryReport, Job, Plan, Report, Settings, Share, Steps, no_steps};
 pub use manifest::{Manifest, PartManifest};
 pub use run::{Prepared, prepare, run};
-pub use source::{Format, Part, Phase, Reader, Source, SourceInfo};
+pub use source::{Counted, Format, Part, Phase, Reader, Source, SourceInfo};
 pub use transform::{Chain, Finding, Output, Severity, Transform, TransformReport};

@@ -43,6 +43,7 @@ struct DeliveryState {
     destination: Arc<Box<dyn Destination>>,
     share: Option<Steps>,
     tail: Steps,
+    bare: (Steps, String),
     compression: String,
     ending: String,
     optional: bool,
@@ -54,6 +55,11 @@ struct DeliveryState {
 impl DeliveryState {
     fn destination(&mut self) -> Result<&mut Box<dyn Destination>> {
         Arc::get_mut(&mut self.destination).ok_or_else(|| Error::bug("a sink outlived its part"))
+    }
+
+    /// What is behind the fork, and the ending that it adds.
+    fn tail_of(&self, compressed: bool) -> (&Steps, &str) {
+        if compressed { (&self.tail, &self.ending) } else { (&self.bare.0, &self.bare.1) }
     }
 
     fn note_failure(&mut self) {
@@ -81,7 +87,7 @@ pub async fn prepare(job: Job, cx: &Context) -> Result<Prepared> {
 
     let mut ways = Vec::new();
     let mut destinations = Vec::new();
-    for Delivery { mut destination, share, tail, compression, ending, optional } in deliveries {
+    for Delivery { mut destination, share, tail, bare, compression, ending, optional } in deliveries {
         let endpoint = destination.endpoint();
         let mut failed = None;
         match probing(destination.probe(cx), cx).await {
@@ -96,6 +102,7 @@ pub async fn prepare(job: Job, cx: &Context) -> Result<Prepared> {
             destination,
             share,
             tail,
+            bare,
             compression,
             ending,
             optional,
@@ -270,9 +277,9 @@ impl Prepared {
             branches.push(Branch {
                 destination: Arc::clone(&way.destination),
                 share: way.share.as_ref().map(|share| share(part.format)).transpose()?.map(Chain::new),
-                tail: Chain::new((way.tail)(part.format)?),
+                tail: Chain::new(way.tail_of(part.compressed).0(part.format)?),
                 header: PartHeader {
-                    path: part.path.as_ref().map(|path| format!("{path}{}", way.ending)),
+                    path: part.path.as_ref().map(|path| format!("{path}{}", way.tail_of(part.compressed).1)),
                     format: part.format,
                     expected_bytes: part.expected_bytes,
                 },
@@ -282,7 +289,7 @@ impl Prepared {
             });
         }
         Ok(Carry {
-            steps: Chain::new((self.steps)(part.format)?),
+            steps: if part.rewritten { Chain::new((self.steps)(part.format)?) } else { Chain::default() },
             part,
             branches,
             edge: self.plan.memory.edge,
@@ -319,10 +326,14 @@ impl Prepared {
                 let stored = part.stored.get(index)?.as_ref()?;
                 Some(PartManifest {
                     // A single stream has no path of its own; the destination fills in the archive's name.
-                    path: part.path.as_ref().map(|path| format!("{path}{}", way.ending)).unwrap_or_default(),
+                    path: part
+                        .path
+                        .as_ref()
+                        .map(|path| format!("{path}{}", way.tail_of(part.compressed).1))
+                        .unwrap_or_default(),
                     phase: part.phase,
                     format: part.format,
-                    compression: way.compression.clone(),
+                    compression: if part.compressed { way.compression.clone() } else { "none".to_owned() },
                     source: part.source.clone(),
                     raw: stored.share.as_ref().map_or(&part.raw, |share| &share.raw).clone(),
                     stored: stored.content.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,9 @@ pub struct SourceInfo {
     pub facts: BTreeMap<String, String>,
 }
 
+/// Rows or keys per object, where the reader counts them; complete when it has ended.
+pub type Counted = Arc<Mutex<BTreeMap<String, u64>>>;
+
 /// One stream of a job.
 pub struct Part {
     /// Path below the archive's root with `/` between names, without an ending for compression; `None` when the archive is
@@ -99,8 +103,30 @@ pub struct Part {
     pub format: Option<Format>,
     /// Expected length in bytes; an estimate.
     pub expected_bytes: Option<u64>,
+    /// The steps before the fork are for it. Rows that our own reader has written need none.
+    pub rewritten: bool,
+    /// Deliveries may compress it. What a stock tool looks for by its name stays as it is.
+    pub compressed: bool,
+    /// What the reader counts.
+    pub counted: Counted,
     /// Reads it.
     pub reader: Box<dyn Reader>,
+}
+
+impl Part {
+    /// A part that goes all of the way, of the phase for data and of unknown length.
+    pub fn new(path: Option<String>, format: Option<Format>, reader: Box<dyn Reader>) -> Self {
+        Self {
+            path,
+            phase: Phase::Data,
+            format,
+            expected_bytes: None,
+            rewritten: true,
+            compressed: true,
+            counted: Counted::default(),
+            reader,
+        }
+    }
 }
 
 impl fmt::Debug for Part {

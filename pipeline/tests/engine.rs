@@ -23,6 +23,7 @@ fn delivery(destination: impl Destination + 'static) -> Delivery {
         destination: Box::new(destination),
         share: None,
         tail: no_steps(),
+        bare: (no_steps(), String::new()),
         compression: "none".into(),
         ending: String::new(),
         optional: false,

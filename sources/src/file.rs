@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pipeline::manifest::IN_DIRECTORY;
 use pipeline::{Context, Error, Format, FrameSender, Kind, Part, Reader, Result, Source, SourceInfo};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 
+use crate::archive::ArchiveSource;
 use crate::directory::{DirectoryOptions, DirectorySource};
 use crate::thread::{self, Outlet};
 use crate::whole;
@@ -22,7 +24,7 @@ use crate::whole;
 mod tests;
 
 /// One read. With it a cached file went through at 2.7 to 3.7 GB/s on two cores, process start included.
-const READ: usize = 1 << 20;
+pub(crate) const READ: usize = 1 << 20;
 
 /// A file or standard input as a source.
 #[derive(Debug, Clone)]
@@ -39,10 +41,12 @@ enum From {
     Stdin,
 }
 
-/// The source for a path: a tar stream for a directory, the bytes for anything else, which are `format` where that is told.
+/// The source for a path: for a directory a tar stream, or what its files are together when it is an archive of ours, the bytes for anything else, which are `format` where that is told.
 pub fn path_source(path: impl Into<PathBuf>, format: Option<Format>) -> Box<dyn Source> {
     let path = path.into();
-    if path.is_dir() {
+    if path.join(IN_DIRECTORY).is_file() && format != Some(Format::Tar) {
+        Box::new(ArchiveSource::new(path))
+    } else if path.is_dir() {
         Box::new(DirectorySource::new(path, DirectoryOptions::default()))
     } else {
         Box::new(FileSource::new(path).with_format(format))
@@ -124,7 +128,7 @@ impl Source for FileSource {
     }
 }
 
-fn cannot_open(path: &Path, error: std::io::Error) -> Error {
+pub(crate) fn cannot_open(path: &Path, error: std::io::Error) -> Error {
     let shown = path.display();
     match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -175,7 +179,7 @@ impl Stamp {
     }
 }
 
-fn copy(fd: BorrowedFd<'_>, name: &str, outlet: &Outlet) -> Result<()> {
+pub(crate) fn copy(fd: BorrowedFd<'_>, name: &str, outlet: &Outlet) -> Result<()> {
     let before = Stamp::of(fd)?;
     // Standard input may have been read from before; the rest of the file is then what is expected.
     let start = if before.is_some() { rustix::fs::tell(fd).unwrap_or(0) } else { 0 };

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use pipeline::manifest::ARGUMENTS;
-use pipeline::{Format, Part, Phase, Reader};
+use pipeline::{Format, Part, Reader};
 
+mod archive;
 mod child;
 mod command;
 mod directory;
@@ -34,7 +35,7 @@ pub use selection::{Content, Selection};
 
 /// The only part of a source that is one stream.
 fn whole(format: Option<Format>, expected_bytes: Option<u64>, reader: Box<dyn Reader>) -> Part {
-    Part { path: None, phase: Phase::Data, format, expected_bytes, reader }
+    Part { expected_bytes, ..Part::new(None, format, reader) }
 }
 
 /// What a dump program was asked beside what every dump asks: a dump without some tables does not replace one that has them.

@@ -267,6 +267,11 @@ pub(crate) struct SourceArgs {
     #[arg(long, help_heading = "Source")]
     pub(crate) data_only: bool,
 
+    /// What a MySQL server becomes: one stream; or a directory (or prefix) with a file for every definition and for ranges of rows, as
+    /// mydumper writes it, by as many readers at once
+    #[arg(long, value_enum, default_value_t = LayoutArg::Stream, value_name = "LAYOUT", help_heading = "Source")]
+    pub(crate) layout: LayoutArg,
+
     /// Seconds that the native engine waits for a lock, and lets others wait behind it
     #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Source")]
     pub(crate) max_lock_time: u64,
@@ -699,6 +704,15 @@ pub(crate) enum FormatArg {
     Json,
     /// Bytes, carried as they are, compressed or not
     Opaque,
+}
+
+/// `--layout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LayoutArg {
+    /// One stream
+    Stream,
+    /// A directory, or a prefix
+    Directory,
 }
 
 /// `--redis-sync`.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{
     Algorithm, Context, Delivery, Destination, Error, Format, Job, Result, Settings, Source, Steps,
-    Transform, prepare,
+    Transform, manifest, prepare,
 };
 use sinks::{
     Conflict, FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination,
@@ -22,7 +22,7 @@ use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
 use transforms::postgres;
 
-use super::args::{ConflictArg, CopyArgs, FormatArg, PgFormatArg, ProfileArg, SourceArgs};
+use super::args::{ConflictArg, CopyArgs, FormatArg, LayoutArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
 use super::{elasticache, engine, passwords, redis, render, size};
@@ -99,7 +99,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         steps: steps(&from, wanted, identities, memory),
         settings: Settings {
             memory,
-            jobs: args.jobs.unwrap_or(1).max(1),
+            jobs: lanes(&args),
             digests,
             reader: reader(&from, &args.source, memory)?,
         },
@@ -144,6 +144,16 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         render::print(&format!("{document}\n"))?;
     }
     Ok(equal)
+}
+
+/// Parts that are carried at once; of a directory one for each reader.
+fn lanes(args: &CopyArgs) -> usize {
+    if directory(args) { args.source.readers.max(1) } else { args.jobs.unwrap_or(1).max(1) }
+}
+
+/// Whether the archive is a directory of many files.
+fn directory(args: &CopyArgs) -> bool {
+    args.source.layout == LayoutArg::Directory
 }
 
 /// The databases that `--verify compare` holds against each other.
@@ -435,6 +445,12 @@ const ENCRYPTED: &str = ".age";
 
 fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<Delivery> {
     let to = To::parse(typed)?;
+    if directory(args) && matches!(to, To::Database(_) | To::Stdout) {
+        return Err(Error::usage(format!(
+            "`--layout directory` does not fit `{typed}`, which takes one stream"
+        ))
+        .hint("leave it out"));
+    }
     let recipients = match to {
         To::Database(_) => None,
         _ => passwords::recipients(args)?,
@@ -481,7 +497,7 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
     };
     let name = match name.strip_suffix(ENCRYPTED) {
         Some(inner) if recipients.is_some() => inner.to_owned(),
-        None if recipients.is_some() && !name.is_empty() => {
+        None if recipients.is_some() && !name.is_empty() && !directory(args) => {
             return Err(Error::usage(format!(
                 "`{typed}` is to be encrypted, and does not end in {ENCRYPTED}"
             ))
@@ -495,15 +511,24 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
         }
         _ => name,
     };
-    let compression = compression(args, &name)?;
+    let mut compression = compression(args, &name)?;
+    if directory(args) {
+        // One thread for each part, as many parts as readers.
+        compression = compression.with_threads(args.threads.unwrap_or(1));
+    }
     if args.profile == Some(ProfileArg::Elasticache) {
         elasticache::fits(typed, &name, &compression, recipients.is_some())?;
     }
     // Learns of a bad level now, not when the first part begins.
     compression.effective_level()?;
+    let sealed = recipients.clone();
+    let bare: Steps = Arc::new(move |_| {
+        Ok(sealed.iter().map(|sealed| Box::new(Encrypt::new(sealed.clone())) as Box<dyn Transform>).collect())
+    });
     Ok(Delivery {
         destination,
         share: None,
+        bare: (bare, if recipients.is_some() { ENCRYPTED.to_owned() } else { String::new() }),
         compression: compression.codec.name().to_owned(),
         ending: format!(
             "{}{}",
@@ -582,7 +607,7 @@ fn s3_destination(mut url: S3Url, key: &str, args: &CopyArgs, names: &Names) -> 
     let stores = args.endpoints.iter().filter(|typed| matches!(To::parse(typed), Ok(To::S3(_)))).count();
     let sharers = stores * usize::from(args.redis.shards.unwrap_or(1));
     // Three eighths of what is left beside the process and the SDK, in parts that are filled and in flight.
-    let buffer = memory.saturating_sub(S3_BESIDE) / 8 * 3 / sharers.max(1) / args.jobs.unwrap_or(1).max(1);
+    let buffer = memory.saturating_sub(S3_BESIDE) / 8 * 3 / sharers.max(1) / lanes(args);
     let options = S3Options {
         overwrite: args.overwrite,
         read_back: args.read_back,
@@ -601,6 +626,7 @@ fn file_options(args: &CopyArgs, names: &Names) -> FileOptions {
 fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
     let by_name = Compression::of_file_name(name);
     let mut compression = match &args.compress {
+        None if directory(args) && by_name.codec == Codec::None => Compression::new(Codec::Zstd),
         None => by_name,
         Some(text) => {
             let asked = Compression::from_str(text)?;
@@ -632,7 +658,10 @@ fn names_shards(template: &str, folder: bool, args: &CopyArgs) -> Result<()> {
 /// The archive's path: placeholders filled in, and a name found when the user named only a folder.
 fn file_name(template: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<String> {
     let path = names.fill(template)?;
-    let folder = path.ends_with('/') || Path::new(&path).is_dir();
+    let place = Path::new(&path);
+    // An archive that is a directory is what is to be replaced, and no folder to put one into.
+    let archive = directory(args) && place.join(manifest::IN_DIRECTORY).is_file();
+    let folder = path.ends_with('/') || (place.is_dir() && !archive);
     archive_name(template, folder, args, from, names)
 }
 
@@ -662,6 +691,7 @@ fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, name
         From::Database(url) if live_format(url, args.source.pg_format) == Format::PostgresCustom => {
             ".dump".to_owned()
         }
+        From::Database(_) if directory(args) => String::new(),
         From::Database(_) => format!(".sql{}", codec.extension()),
         From::Path(source) if source.is_dir() => format!(".tar{}", codec.extension()),
         _ => {
@@ -671,7 +701,8 @@ fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, name
             .hint("name the archive, such as `dump-{date}.sql.zst`"));
         }
     };
-    let encrypted = !args.encrypt_to.is_empty() || args.encrypt_passphrase_file.is_some();
+    let encrypted =
+        !directory(args) && (!args.encrypt_to.is_empty() || args.encrypt_passphrase_file.is_some());
     let name = format!("{}{ending}{}", names.default_stem(), if encrypted { ENCRYPTED } else { "" });
     // An empty key is the root of a bucket; an empty path does not get here.
     Ok(if path.is_empty() { name } else { format!("{}/{name}", path.trim_end_matches('/')) })

@@ -9,7 +9,7 @@ use sources::{
     PgOptions, Selection,
 };
 
-use super::args::{EngineArg, PgFormatArg, SourceArgs};
+use super::args::{EngineArg, LayoutArg, PgFormatArg, SourceArgs};
 use super::endpoint::From;
 
 /// Whether the native reader reads. It cannot when something of this was asked for: what it is, and whether it was.
@@ -52,7 +52,12 @@ pub(crate) fn check(from: &From, args: &SourceArgs) -> Result<()> {
         )
         .hint("leave them out: what is dumped already is carried whole"));
     }
-    if args.snapshot.is_some() && !(engine == Some(Engine::Mysql) && mysql(args)?.is_some()) {
+    let native_mysql = engine == Some(Engine::Mysql) && mysql(args)?.is_some();
+    if args.layout == LayoutArg::Directory && !native_mysql {
+        return Err(Error::usage("`--layout directory` belongs to a MySQL server that is read natively")
+            .hint("leave it out: everything else is one stream"));
+    }
+    if args.snapshot.is_some() && !native_mysql {
         return Err(Error::usage("`--snapshot` belongs to a MySQL server that is read natively")
             .hint("leave it out: PostgreSQL has one way, and dump clients have their own"));
     }
@@ -70,6 +75,7 @@ fn mysql(args: &SourceArgs) -> Result<Option<NativeOptions>> {
         readers: args.readers.max(1),
         way,
         patience: Duration::from_secs(args.max_lock_time),
+        directory: args.layout == LayoutArg::Directory,
     }))
 }
 

@@ -10,7 +10,7 @@ use transforms::interpret::{Contents, Interpretation};
 use transforms::mysql::Summary;
 use transforms::postgres::PostgresSummary;
 
-use super::args::InspectArgs;
+use super::args::{InspectArgs, LayoutArg};
 use super::endpoint::From;
 use super::{copy, passwords, rdb_table, redis, render, size};
 
@@ -18,6 +18,10 @@ use super::{copy, passwords, rdb_table, redis, render, size};
 pub(crate) async fn run(args: InspectArgs, cx: &Context) -> Result<()> {
     let memory = size::parse("--memory", &args.memory)?;
     let from = From::parse(&args.endpoint)?;
+    if args.source.layout == LayoutArg::Directory {
+        return Err(Error::usage("`--layout` is for what is written, and inspect writes nothing")
+            .hint("leave it out"));
+    }
     let inspection = Arc::new(Mutex::new(Contents::default()));
     let wanted = Interpretation {
         format: args.format.map(copy::format).or_else(|| redis::carried(&from)),

@@ -10,6 +10,7 @@ mod archival;
 mod carry;
 mod cut;
 mod filters;
+mod layouts;
 mod native;
 mod native_postgres;
 mod refused;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let trials = archival::trials(trials);
     let trials = cut::trials(trials);
     let trials = filters::trials(trials);
+    let trials = layouts::trials(trials);
     let trials = native::trials(trials);
     let trials = native_postgres::trials(trials);
     let trials = refused::trials(trials);

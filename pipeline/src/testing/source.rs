@@ -181,11 +181,13 @@ impl Source for TestSource {
 
     async fn next_part(&mut self, _: &Context) -> Result<Option<Part>> {
         Ok(self.parts.pop_front().map(|part| Part {
-            path: part.path.clone(),
             phase: part.phase,
-            format: part.format,
             expected_bytes: Some(part.data.len() as u64 * part.times),
-            reader: Box::new(TestReader { part, sent: Arc::clone(&self.sent) }),
+            ..Part::new(
+                part.path.clone(),
+                part.format,
+                Box::new(TestReader { part, sent: Arc::clone(&self.sent) }),
+            )
         }))
     }
 

@@ -20,6 +20,7 @@ use crate::window::{self, Fetched, Joiner};
 use crate::{Selection, asked, whole};
 
 mod chunks;
+mod directory;
 mod look;
 mod rows;
 mod script;
@@ -37,11 +38,21 @@ pub struct NativeOptions {
     pub way: Option<Way>,
     /// How long a lock is waited for.
     pub patience: Duration,
+    /// Many parts instead of one stream.
+    pub directory: bool,
+}
+
+/// Bytes that the reader of one part of many holds, with its share of what all of them have in common.
+fn part_memory() -> usize {
+    3 * window::PIECE + 3 * wire::MEMORY
 }
 
 impl NativeOptions {
     /// Bytes that a reader with these options holds.
     pub fn memory(&self) -> usize {
+        if self.directory {
+            return part_memory();
+        }
         let working = self.readers * (window::PIECE + wire::MEMORY);
         window::memory(self.readers) + working + 2 * wire::MEMORY
     }
@@ -54,6 +65,8 @@ pub struct MysqlNative {
     options: MysqlOptions,
     native: NativeOptions,
     plan: Option<Plan>,
+    /// The parts, when there are many.
+    directory: Option<directory::Directory>,
     facts: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -72,7 +85,7 @@ impl MysqlNative {
         if url.engine != Engine::Mysql {
             return Err(Error::bug("a URL of another kind was given to the MySQL source"));
         }
-        Ok(Self { url, options, native, plan: None, facts: Arc::default() })
+        Ok(Self { url, options, native, plan: None, directory: None, facts: Arc::default() })
     }
 }
 
@@ -101,7 +114,10 @@ impl Source for MysqlNative {
         Ok(info)
     }
 
-    async fn next_part(&mut self, _: &Context) -> Result<Option<Part>> {
+    async fn next_part(&mut self, cx: &Context) -> Result<Option<Part>> {
+        if let Some(directory) = &mut self.directory {
+            return directory.next().await;
+        }
         let Some(plan) = self.plan.take() else { return Ok(None) };
         let expected = plan.expected;
         let reader = NativeReader {
@@ -111,6 +127,9 @@ impl Source for MysqlNative {
             selection: self.options.selection.clone(),
             facts: Arc::clone(&self.facts),
         };
+        if self.native.directory {
+            return self.directory.insert(directory::Directory::start(reader, cx)).next().await;
+        }
         Ok(Some(whole(Some(Format::Mysql), expected, Box::new(reader))))
     }
 
@@ -143,7 +162,8 @@ impl Reader for NativeReader {
 }
 
 impl NativeReader {
-    async fn dump(&self, out: &mut FrameSender, cx: &Context) -> Result<()> {
+    /// Takes the snapshot.
+    async fn begin(&self, cx: &Context) -> Result<Opened> {
         let mut look = look::Look::open(&self.url, self.plan.mariadb).await?;
         let relations = look.relations(&self.plan.databases, &self.selection).await?;
         let tables: Vec<(String, String)> = relations
@@ -179,12 +199,17 @@ impl NativeReader {
         self.note("engine", "native".to_owned());
         self.note("snapshot", taken.way.to_string());
         self.note("readers", wires.len().to_string());
-        if let Some(position) = taken.position {
-            self.note("snapshot_position", position);
+        if let Some(position) = &taken.position {
+            self.note("snapshot_position", position.clone());
         }
         if let Some(locked) = taken.locked {
             self.note("locked_ms", locked.as_millis().to_string());
         }
+        Ok(Opened { look, relations, wires, walker, position: taken.position })
+    }
+
+    async fn dump(&self, out: &mut FrameSender, cx: &Context) -> Result<()> {
+        let Opened { look, relations, wires, walker, .. } = self.begin(cx).await?;
         let ranges = window::places(self.options.readers);
         let (jobs, queue) = mpsc::channel(ranges);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
@@ -217,6 +242,17 @@ impl NativeReader {
     }
 }
 
+/// A server whose snapshot was taken.
+struct Opened {
+    look: look::Look,
+    relations: Vec<look::Relation>,
+    /// Connections that read rows, at least one.
+    wires: Vec<Wire>,
+    /// One more, that looks up where tables are cut.
+    walker: Option<Wire>,
+    position: Option<String>,
+}
+
 /// Rows that one connection fetches.
 struct Job {
     /// For messages.
@@ -244,7 +280,8 @@ async fn work(mut wire: Wire, url: &DatabaseUrl, queue: &tokio::sync::Mutex<mpsc
     loop {
         let job = queue.lock().await.recv().await;
         let Some(mut job) = job else { return };
-        let failed = match fetch(&mut wire, &mut job).await {
+        let Job { query, inserts, to, seen, .. } = &mut job;
+        let failed = match fetch(&mut wire, query, inserts, seen, Outlet::Piece(to)).await {
             Ok(()) => Fetched::End,
             Err(Broken::Unwanted) => return,
             Err(Broken::Failure(failure)) => Fetched::Failed(explain(failure, url, &job.table)),
@@ -270,29 +307,52 @@ impl From<Failure> for Broken {
     }
 }
 
-async fn fetch(wire: &mut Wire, job: &mut Job) -> std::result::Result<(), Broken> {
+/// Where rows go.
+enum Outlet<'a> {
+    /// The queue of a piece of one stream.
+    Piece(&'a mpsc::Sender<Fetched>),
+    /// A part of their own.
+    Part(&'a mut FrameSender),
+}
+
+impl Outlet<'_> {
+    async fn send(&mut self, data: bytes::Bytes) -> std::result::Result<(), Broken> {
+        match self {
+            Self::Piece(to) => to.send(Fetched::Data(data)).await.map_err(|_| Broken::Unwanted),
+            Self::Part(out) => out.send(data).await.map_err(Broken::Error),
+        }
+    }
+}
+
+async fn fetch(
+    wire: &mut Wire,
+    query: &str,
+    inserts: &mut Inserts,
+    seen: &chunks::Seen,
+    mut to: Outlet<'_>,
+) -> std::result::Result<(), Broken> {
     // Without it the transaction would keep every table that was read from being altered, until the dump ends.
     wire.execute("SAVEPOINT dbferry").await?;
-    if wire.query(&job.query).await? == 0 {
+    if wire.query(query).await? == 0 {
         return Err(Broken::Error(Error::source("the server answers a question for rows with none")));
     }
     let mut sent = 0;
     loop {
         match wire.piece().await? {
-            Piece::Row { bytes, last } => job.inserts.push(bytes, last).map_err(Broken::Error)?,
+            Piece::Row { bytes, last } => inserts.push(bytes, last).map_err(Broken::Error)?,
             Piece::End => break,
         }
-        if let Some(piece) = job.inserts.piece() {
+        if let Some(piece) = inserts.piece() {
             sent += piece.len() as u64;
-            job.to.send(Fetched::Data(piece)).await.map_err(|_| Broken::Unwanted)?;
+            to.send(piece).await?;
         }
     }
-    job.inserts.end();
-    let rest = job.inserts.take();
+    inserts.end();
+    let rest = inserts.take();
     sent += rest.len() as u64;
-    job.seen.add(job.inserts.rows(), sent);
+    seen.add(inserts.rows(), sent);
     if !rest.is_empty() {
-        job.to.send(Fetched::Data(rest)).await.map_err(|_| Broken::Unwanted)?;
+        to.send(rest).await?;
     }
     wire.execute("ROLLBACK TO SAVEPOINT dbferry").await?;
     Ok(())
@@ -338,12 +398,7 @@ async fn deliver(
             Segment::Unchanged { table, signature } => {
                 let (_, now) = look.lock().await.table(&table).await?;
                 if now != signature {
-                    return Err(Error::source(format!(
-                        "{}.{} was altered while it was read",
-                        table.schema, table.name
-                    ))
-                    .of_kind(Kind::Temporary)
-                    .hint("run it again when nobody alters the schema"));
+                    return Err(look::altered(&table));
                 }
             }
         }

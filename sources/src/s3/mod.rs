@@ -197,19 +197,18 @@ impl Source for S3Source {
             self.bucket.clone().ok_or_else(|| Error::bug("a source was read before it was probed"))?;
         let Some(next) = self.left.pop_front() else { return Ok(None) };
         let range = self.range;
+        let reader = S3Reader {
+            bucket,
+            key: next.key,
+            head: next.head,
+            expected: next.expected,
+            promised: next.promised,
+            range,
+        };
         Ok(Some(Part {
-            path: next.path.clone(),
             phase: next.phase,
-            format: next.format,
             expected_bytes: Some(next.expected),
-            reader: Box::new(S3Reader {
-                bucket,
-                key: next.key,
-                head: next.head,
-                expected: next.expected,
-                promised: next.promised,
-                range,
-            }),
+            ..Part::new(next.path, next.format, Box::new(reader))
         }))
     }
 

@@ -35,6 +35,7 @@ pub(super) async fn copy_into(source: S3Source, store: &MemoryStore) -> Result<(
             destination: Box::new(store.destination()),
             share: None,
             tail: no_steps(),
+            bare: (no_steps(), String::new()),
             compression: "none".to_owned(),
             ending: String::new(),
             optional: false,

@@ -16,6 +16,8 @@ pub fn cache_dir() -> PathBuf {
 pub enum Needs {
     /// MariaDB from the distribution's packages (10.11 in Debian 12).
     MariaDb,
+    /// mydumper's loader, from the distribution's packages.
+    MyLoader,
     /// MySQL 9 from Debian unstable.
     MySql,
     /// PostgreSQL from the distribution's packages (15 in Debian 12).
@@ -43,6 +45,7 @@ impl Needs {
     pub fn missing(self) -> Option<String> {
         let (name, there) = match self {
             Self::MariaDb => ("MariaDB", mariadb_server().is_some()),
+            Self::MyLoader => ("myloader", program(&["myloader"]).is_some()),
             Self::MySql => ("MySQL 9", unstable_is_there() && unstable("usr/sbin/mysqld").is_file()),
             Self::Postgres => ("PostgreSQL", postgres_bin().is_some()),
             Self::PostgresUnstable => ("PostgreSQL 18", postgres_unstable_bin().is_some()),

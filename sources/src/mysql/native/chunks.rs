@@ -9,8 +9,6 @@ use connections::mysql::wire::Wire;
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Error, Result};
 
-use crate::window::TARGET;
-
 use super::identifier;
 use super::look::{Boundary, Key, KeyColumn, Relation};
 
@@ -30,11 +28,11 @@ impl Seen {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Rows that give about [`TARGET`] bytes; `guess` is the server's estimate of a row's length.
-    fn rows_wanted(&self, guess: u64) -> u64 {
+    /// Rows that give about `target` bytes; `guess` is the server's estimate of a row's length.
+    fn rows_wanted(&self, target: u64, guess: u64) -> u64 {
         let (rows, bytes) = (self.rows.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let length = bytes.checked_div(rows).unwrap_or(guess);
-        (TARGET / length.max(1)).max(1)
+        (target / length.max(1)).max(1)
     }
 }
 
@@ -44,6 +42,7 @@ pub(super) struct Chunks {
     way: Option<Way>,
     table: String,
     guess: u64,
+    target: u64,
 }
 
 #[derive(Debug)]
@@ -64,10 +63,11 @@ enum Way {
 }
 
 impl Chunks {
-    /// Looks where the key begins and ends. Without a key there is one range.
+    /// Looks where the key begins and ends. Without a key there is one range; otherwise each gives about `target` bytes of text.
     pub(super) async fn plan(
         table: &Relation,
         key: Option<Key>,
+        target: u64,
         wire: &mut Wire,
         url: &DatabaseUrl,
     ) -> Result<Self> {
@@ -85,7 +85,7 @@ impl Chunks {
                     .map_err(|failure| failure.explain(url))?;
                 match (number(&rows, 0), number(&rows, 1)) {
                     (Some(first), Some(last)) => {
-                        let share = i128::from((table.bytes / TARGET).max(1));
+                        let share = i128::from((table.bytes / target).max(1));
                         let width = ((last - first) / share).max(1);
                         Some(Way::Numbers { column, next: first, last, width, first: true })
                     }
@@ -94,7 +94,7 @@ impl Chunks {
             }
             Some(key) => Some(Way::Rows { key, next: None }),
         };
-        Ok(Self { way, table: name, guess })
+        Ok(Self { way, table: name, guess, target })
     }
 
     /// The condition of the next range, empty when it is the whole table; and whether it is the last.
@@ -104,7 +104,7 @@ impl Chunks {
         wire: &mut Wire,
         url: &DatabaseUrl,
     ) -> Result<(String, bool)> {
-        let wanted = seen.rows_wanted(self.guess);
+        let wanted = seen.rows_wanted(self.target, self.guess);
         match &mut self.way {
             None => Ok((String::new(), true)),
             Some(Way::Numbers { column, next, last, width, first }) => {

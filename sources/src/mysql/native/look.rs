@@ -412,6 +412,8 @@ fn in_session(session: &[(&str, String)], first: &str, statement: &[u8], body: b
         .iter()
         .map(|(name, value)| format!("SET @saved_{name} = @@{name};\nSET {name} = {value};\n"))
         .collect();
+    // `myloader` does not know the client's command for it, so it stands only where it has to.
+    let body = body && statement.contains(&b';');
     lines.push(first.to_owned());
     if body {
         lines.push("DELIMITER ;;\n".to_owned());
@@ -484,6 +486,13 @@ fn bytes(row: Row, column: usize) -> Result<Vec<u8>> {
         .nth(column)
         .flatten()
         .ok_or_else(|| Error::source("the server does not show a definition: the account lacks a privilege"))
+}
+
+/// A table is not what it was when its definition was read.
+pub(super) fn altered(table: &Relation) -> Error {
+    Error::source(format!("{}.{} was altered while it was read", table.schema, table.name))
+        .of_kind(Kind::Temporary)
+        .hint("run it again when nobody alters the schema")
 }
 
 /// Tells of a view that the source itself cannot use.

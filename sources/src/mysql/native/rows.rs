@@ -71,6 +71,12 @@ impl Inserts {
         }
     }
 
+    /// Puts `text` in front of the first statement.
+    #[must_use]
+    pub(super) fn behind(self, text: Vec<u8>) -> Self {
+        Self { text, ..self }
+    }
+
     /// Rows that are complete.
     pub(super) fn rows(&self) -> u64 {
         self.rows

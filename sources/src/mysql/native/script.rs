@@ -201,7 +201,7 @@ impl Script<'_> {
         let seen = Arc::new(Seen::default());
         match &mut to.walker {
             Some(walker) if key.is_some() => {
-                let mut chunks = Chunks::plan(table, key, walker, self.url).await?;
+                let mut chunks = Chunks::plan(table, key, TARGET, walker, self.url).await?;
                 while let Some(walker) = &mut to.walker {
                     let (condition, last) = chunks.next(&seen, walker, self.url).await?;
                     self.rows(table, &columns, &condition, &seen, to).await?;
