@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use pipeline::manifest::{IN_DIRECTORY, check_part_path};
@@ -58,7 +58,7 @@ impl ArchiveSource {
                     .with("part", format!("{:?}", part.path))
                     .with("why", why));
             }
-            if part.path.ends_with(".age") {
+            if Path::new(&part.path).extension().is_some_and(|ending| ending == "age") {
                 return Err(Error::usage("an encrypted archive of many files cannot be read as one stream")
                     .hint("decrypt its files with age, or with `dbferry copy` one by one")
                     .hint(tar));
