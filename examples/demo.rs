@@ -1,10 +1,12 @@
 //! The main job on throw-away servers: real databases and a directory leave as verified archives, to a folder and to S3, and come back through
-//! stock clients alone.
+//! stock clients alone; and they are loaded into newer servers, straight and from S3, and compared.
 //!
 //! `make demo` runs it. Needs the servers that `tests/servers/install` installs. The archives stay in the folder that is named at the end.
 
 #[path = "demo/redis.rs"]
 mod redis;
+#[path = "demo/targets.rs"]
+mod targets;
 
 use std::fs::File;
 use std::io::Write;
@@ -35,6 +37,14 @@ struct Demo {
     out: PathBuf,
     store: StoreServer,
     rows: Vec<Row>,
+    loads: Vec<Load>,
+}
+
+/// A database that was loaded, and found equal.
+struct Load {
+    what: &'static str,
+    from: String,
+    seconds: f64,
 }
 
 struct Row {
@@ -82,6 +92,7 @@ fn demo() -> Result<()> {
         out: std::path::absolute(out)?,
         store: test_servers::moto()?,
         rows: Vec::new(),
+        loads: Vec::new(),
     };
 
     step(
@@ -90,6 +101,7 @@ fn demo() -> Result<()> {
     let mariadb = test_servers::mariadb()?;
     sample::load_shop_of(&mariadb, "shop", CUSTOMERS)?;
     demo.mariadb(&mariadb)?;
+    demo.mariadb_into_mysql(&mariadb)?;
     drop(mariadb);
     demo.managed()?;
 
@@ -97,6 +109,7 @@ fn demo() -> Result<()> {
     let postgres = test_servers::postgres()?;
     sample::load_postgres_shop_of(&postgres, "shop", CUSTOMERS)?;
     demo.postgres(&postgres)?;
+    demo.postgres_into_newer(&postgres)?;
     drop(postgres);
 
     step(
@@ -104,11 +117,13 @@ fn demo() -> Result<()> {
     );
     let server = redis::start()?;
     demo.redis(&server)?;
+    demo.redis_into_newer(&server)?;
     drop(server);
 
     step("making a directory: links, long names, a sparse file, names that are not UTF-8");
     demo.directory()?;
     demo.table();
+    demo.table_of_loads();
     Ok(())
 }
 

@@ -1,9 +1,10 @@
-//! Several connections of one load: whichever is free takes the next unit.
+//! Several connections of one load: whichever is free takes the next unit. Such a load is no transaction, so it is written down what it has done.
 
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use pipeline::{Error, Result};
+use pipeline::{Error, Kind, Result};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// One connection, and what it does with a unit. It is made when there is work for it, and kept.
@@ -104,6 +105,31 @@ impl<W: Worker> Crew<W> {
         self.done += result?;
         Ok(())
     }
+}
+
+/// What a load has done to its target.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    /// It was touched, and is not whole yet.
+    pub(crate) touched: bool,
+    /// It failed in passing: what is there is kept, to go on with.
+    pub(crate) keep: bool,
+}
+
+/// A target that fails in passing keeps what it has.
+pub(crate) async fn noted<T>(begun: &Mutex<Begun>, result: Result<T>) -> Result<T> {
+    if let Err(error) = &result
+        && error.kind() == Kind::Temporary
+    {
+        begun.lock().await.keep = true;
+    }
+    result
+}
+
+/// A load ends, and leaves a target that is not whole.
+pub(crate) fn incomplete(why: &str, mark: &str) -> Error {
+    Error::sink(format!("{why}: the target is incomplete, and {mark} marks it"))
+        .hint("go on with `--resume`, from an archive, or start over with `--overwrite`")
 }
 
 /// Tries until it is done, for as long as a failover takes: about a minute. For what is done when it is done twice, so that a lost answer is no question.

@@ -18,7 +18,7 @@ pub use file::{FileDestination, FileOptions};
 pub use mysql::{MysqlDestination, MysqlLoad};
 pub use null::NullDestination;
 pub use occupied::Occupied;
-pub use postgres::PostgresDestination;
+pub use postgres::{PostgresDestination, PostgresLoad};
 pub use pvc::PvcDestination;
 pub use redis::{Conflict, RedisDestination, RedisLoad};
 pub use s3::{S3Destination, S3Options};

@@ -28,7 +28,7 @@ pub use command::CommandSource;
 pub use directory::{DirectoryOptions, DirectorySource};
 pub use file::{FileSource, path_source};
 pub use mysql::{MysqlDump, MysqlNative, MysqlOptions, NativeOptions, SnapshotWay};
-pub use postgres::{PgDump, PgNative, PgNativeOptions, PgOptions};
+pub use postgres::{PgDump, PgNative, PgNativeOptions, PgOptions, pg_restore};
 pub use redis::{READER_MEMORY as REDIS_READER_MEMORY, RedisDump, RedisOptions, RedisSync};
 pub use s3::S3Source;
 pub use selection::{Content, Selection};

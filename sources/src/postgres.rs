@@ -26,6 +26,7 @@ mod native;
 #[cfg(test)]
 mod tests;
 
+pub use client::pg_restore;
 pub use native::{PgNative, PgNativeOptions};
 
 /// How a PostgreSQL server is dumped.

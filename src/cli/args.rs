@@ -132,7 +132,8 @@ pub(crate) struct CopyArgs {
     #[arg(long, value_name = "N", help_heading = "Stream")]
     pub(crate) threads: Option<usize>,
 
-    /// Parts carried at once, and connections that load a MySQL database or a Redis server. Default: 1, and 4
+    /// Parts carried at once, and connections that load a database. Default: 1 part; 4 connections into MySQL and Redis, 1 into PostgreSQL,
+    /// where the load is one transaction then
     #[arg(long, value_name = "N", help_heading = "Stream")]
     pub(crate) jobs: Option<usize>,
 
@@ -171,6 +172,10 @@ pub(crate) struct CopyArgs {
     /// What to do with a key that a Redis server as DEST has already
     #[arg(long, value_enum, default_value_t = ConflictArg::Fail, value_name = "HOW", help_heading = "Destination")]
     pub(crate) on_conflict: ConflictArg,
+
+    /// Do not look beforehand for what would end a load half-way, as `dbferry check` does
+    #[arg(long, help_heading = "Destination")]
+    pub(crate) no_check: bool,
 
     /// Afterwards, hold source and destination, both databases, against each other as `dbferry compare` does
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Destination")]

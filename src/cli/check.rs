@@ -32,6 +32,7 @@ pub(crate) async fn run(args: CheckArgs, cx: &Context) -> Result<bool> {
         may_hold: args.overwrite || args.into_existing,
         node_memory: node_memory.map(|bytes| bytes as u64),
         databases,
+        ..Wishes::default()
     };
     let checked = check(&source, &dest, &wishes, cx).await?;
     let blockers = checked.findings.iter().filter(|finding| finding.level == Level::Blocker).count();

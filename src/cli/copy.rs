@@ -12,7 +12,7 @@ use pipeline::{
 };
 use sinks::{
     Conflict, FileDestination, FileOptions, MysqlDestination, MysqlLoad, Occupied, PostgresDestination,
-    PvcDestination, RedisDestination, RedisLoad, S3Destination, S3Options, StdoutDestination,
+    PostgresLoad, PvcDestination, RedisDestination, RedisLoad, S3Destination, S3Options, StdoutDestination,
 };
 use sources::RedisOptions;
 use stores::s3::S3Url;
@@ -25,7 +25,7 @@ use transforms::postgres;
 use super::args::{ConflictArg, CopyArgs, FormatArg, LayoutArg, PgFormatArg, ProfileArg, SourceArgs};
 use super::endpoint::{From, To};
 use super::names::Names;
-use super::{elasticache, engine, passwords, redis, render, size};
+use super::{elasticache, engine, passwords, preflight, redis, render, size};
 
 /// Connections that load a MySQL database, unless the user says otherwise: two keep a small server busy, and four hide their waits.
 const LOADING: usize = 4;
@@ -60,7 +60,8 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
     let (db, host) = from.names();
     let names = Names::new(Timestamp::now(), db, host);
     let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
-    let wanted = interpretation(&args, &from, &targets, memory)?;
+    let mut wanted = interpretation(&args, &from, &targets, memory)?;
+    restorable(&mut wanted, &from, &targets).await;
     let pairs = pairs(&args, &from, &targets)?;
     let compared = if pairs.is_empty() { Vec::new() } else { args.redis.compared(&from)? };
     if wanted.format == Some(Format::Opaque)
@@ -69,7 +70,6 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         return Err(Error::usage(format!("`{flag}` and `--format opaque` contradict each other"))
             .hint("leave one of them out"));
     }
-    let mut wanted = wanted;
     let mut deliveries = Vec::new();
     for typed in &destinations {
         let Some(shards) = args.redis.shards else {
@@ -83,6 +83,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         }
     }
     elasticache::look(&args, &targets, cx).await?;
+    let looked_at = if args.no_check { Vec::new() } else { both_live(&args, &from, &targets)? };
     let replica = RedisOptions {
         may_stall: targets.iter().any(may_stall),
         databases: wanted.rdb.databases.iter().copied().collect(),
@@ -107,6 +108,7 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
         deliveries,
     };
     let prepared = prepare(job, cx).await?;
+    preflight::look(&args, &looked_at, cx).await?;
     if args.dry_run {
         return dry_run(&prepared.plan, args.output.json).map(|()| true);
     }
@@ -161,6 +163,20 @@ fn pairs(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Vec<(DatabaseUr
     if args.verify.is_none() {
         return Ok(Vec::new());
     }
+    let pairs = both_live(args, from, targets)?;
+    if engine::chooses(&args.source)? {
+        return Err(Error::usage("`--verify compare` looks at whole databases, and a part was asked for")
+            .hint("leave it out"));
+    }
+    if pairs.is_empty() {
+        return Err(Error::usage("`--verify compare` wants databases as SOURCE and DEST")
+            .hint("`dbferry verify ARCHIVE` checks an archive"));
+    }
+    Ok(pairs)
+}
+
+/// Source and target wherever both are databases.
+fn both_live(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Vec<(DatabaseUrl, DatabaseUrl)>> {
     let mut pairs = Vec::new();
     for target in targets {
         if let (From::Database(source), To::Database(dest)) = (from, target) {
@@ -169,14 +185,6 @@ fn pairs(args: &CopyArgs, from: &From, targets: &[To]) -> Result<Vec<(DatabaseUr
             passwords::complete(&mut dest, args.dest_password_file.as_deref())?;
             pairs.push((source, dest));
         }
-    }
-    if engine::chooses(&args.source)? {
-        return Err(Error::usage("`--verify compare` looks at whole databases, and a part was asked for")
-            .hint("leave it out"));
-    }
-    if pairs.is_empty() {
-        return Err(Error::usage("`--verify compare` wants databases as SOURCE and DEST")
-            .hint("`dbferry verify ARCHIVE` checks an archive"));
     }
     Ok(pairs)
 }
@@ -317,7 +325,23 @@ fn interpretation(args: &CopyArgs, from: &From, targets: &[To], memory: usize) -
         rdb: args.redis.options(from, args.profile, args.format, &args.source, memory)?,
         only,
         inspection: None,
+        pg_restore: None,
     })
+}
+
+/// An archive of `pg_dump` in custom format becomes a plain dump on its way into a database, and nowhere else.
+async fn restorable(wanted: &mut Interpretation, from: &From, targets: &[To]) {
+    const BOTH: &[Format] = &[Format::Postgres, Format::PostgresCustom];
+    let database = |to: &To| matches!(to, To::Database(url) if url.engine == Engine::Postgres);
+    if matches!(from, From::Database(_)) || !targets.iter().all(database) {
+        return;
+    }
+    wanted.pg_restore = sources::pg_restore().await;
+    if wanted.pg_restore.is_some()
+        && let Some((formats, _)) = &mut wanted.only
+    {
+        *formats = BOTH;
+    }
 }
 
 /// Reads `strip`, `keep`, `invoker` or `set=USER@HOST`. A user may hold an `@`; a host may not.
@@ -565,7 +589,11 @@ fn loader(url: DatabaseUrl, args: &CopyArgs, from: &From) -> Result<Box<dyn Dest
     let room = size::parse("--memory", &args.memory)? / 10;
     let jobs = args.jobs.unwrap_or(LOADING).max(1);
     Ok(match url.engine {
-        Engine::Postgres => Box::new(PostgresDestination::new(url, occupied)?),
+        // Several connections are no transaction: only who asks for them gets them.
+        Engine::Postgres => {
+            let jobs = args.jobs.unwrap_or(1).max(1);
+            Box::new(PostgresDestination::new(url, PostgresLoad { occupied, jobs, room })?)
+        }
         Engine::Mysql => Box::new(MysqlDestination::new(url, MysqlLoad { occupied, jobs, room })?),
         Engine::Redis => {
             let databases = args.redis.written(from)?;

@@ -15,6 +15,7 @@ mod jobs;
 mod ls;
 mod names;
 mod passwords;
+mod preflight;
 mod progress;
 mod prune;
 mod rdb_table;

@@ -115,6 +115,15 @@ impl RedisArgs {
         .find_map(|(given, flag)| given.then_some(flag))
     }
 
+    /// Whether some keys of the databases that are carried stay behind.
+    pub(crate) fn keeps_some(&self) -> bool {
+        let patterns = [&self.keys, &self.drop_keys, &self.types, &self.slots];
+        self.drop_expired
+            || self.ttl_min.is_some()
+            || self.shards.is_some()
+            || patterns.iter().any(|given| !given.is_empty())
+    }
+
     /// The transform's options. `memory` is the run's budget.
     pub(crate) fn options(
         &self,

@@ -6,8 +6,10 @@ mod check;
 mod compare;
 #[path = "../redis/content.rs"]
 mod content;
+mod from_s3;
 mod mysql;
 mod postgres;
+mod postgres_parallel;
 mod redis;
 mod run;
 #[path = "../databases/tool.rs"]
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
     let trials = compare::trials(Trials::new());
     let trials = mysql::trials(trials);
     let trials = postgres::trials(trials);
+    let trials = postgres_parallel::trials(trials);
+    let trials = from_s3::trials(trials);
     let trials = redis::trials(trials);
     check::trials(trials).run()
 }

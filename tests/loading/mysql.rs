@@ -46,8 +46,12 @@ fn into_rds(source: &MySqlServer) -> TestResult {
     let tool = Tool::mysql(source);
     let (left, right) = (source.url(source.admin(), "shop")?, target.url(target.admin(), "shop")?);
     // As it is, the dump wants more than the administrator may: nothing is left of it, and the way out is named.
-    let said = expect(5, &copy(&tool, "env:DB", &left, &right, &[], b""));
+    let said = expect(5, &copy(&tool, "env:DB", &left, &right, &["--no-check"], b""));
     assert!(said.contains("--for rds-mysql") && said.contains("statement: "), "{said}");
+    assert!(is_empty(&target, "shop"));
+    // Looked for beforehand, it is not even begun.
+    let said = expect(5, &copy(&tool, "env:DB", &left, &right, &[], b""));
+    assert!(said.contains("was not begun") && said.contains("--no-check"), "{said}");
     assert!(is_empty(&target, "shop"));
     let said =
         expect(0, &copy(&tool, "env:DB", &left, &right, &["--for", "rds-mysql", "--verify", "compare"], b""));

@@ -18,10 +18,11 @@ pub(crate) fn trials(trials: Trials) -> Trials {
         .with("postgres_refuses_before_the_first_write", &[Needs::Postgres], refused)
         .with("postgres_takes_nothing_of_a_load_that_fails", &[Needs::Postgres], all_or_nothing)
         .with("postgres_executes_no_command_of_psql", &[Needs::Postgres], hostile)
+        .with("postgres_takes_archives_in_custom_format", &[Needs::Postgres], custom)
         .with("postgres_killed_at_any_moment", &[Needs::Postgres], killed)
 }
 
-fn is_empty(server: &PostgresServer, db: &str) -> bool {
+pub(crate) fn is_empty(server: &PostgresServer, db: &str) -> bool {
     let sql = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     server.query(db, sql).unwrap()[0][0] == "0"
 }
@@ -36,8 +37,12 @@ fn into_rds() -> TestResult {
     let tool = Tool::postgres(&source);
     let (left, right) = (source.url(source.admin(), "shop")?, target.url(target.admin(), "app")?);
     // As it is, the dump wants more than the administrator may: nothing is left of it, and the way out is named.
-    let said = expect(5, &copy(&tool, "env:DB", &left, &right, &[], b""));
+    let said = expect(5, &copy(&tool, "env:DB", &left, &right, &["--no-check"], b""));
     assert!(said.contains("--for rds-postgres") && said.contains("statement: "), "{said}");
+    assert!(is_empty(&target, "app"));
+    // Looked for beforehand, it is not even begun.
+    let said = expect(5, &copy(&tool, "env:DB", &left, &right, &[], b""));
+    assert!(said.contains("was not begun") && said.contains("--no-check"), "{said}");
     assert!(is_empty(&target, "app"));
     let said = expect(0, &copy(&tool, "env:DB", &left, &right, &["--for", "rds-postgres"], b""));
     assert!(said.contains("rows accepted"), "{said}");
@@ -64,7 +69,7 @@ fn nasty() -> TestResult {
     Ok(())
 }
 
-const END: &str = "\n--\n-- PostgreSQL database dump complete\n--\n\n";
+pub(crate) const END: &str = "\n--\n-- PostgreSQL database dump complete\n--\n\n";
 
 fn refused() -> TestResult {
     let server = test_servers::postgres()?;
@@ -85,11 +90,7 @@ fn refused() -> TestResult {
     let said = expect(5, &copy(&tool, "-", "", &reader, &[], dump.as_bytes()));
     assert!(said.contains("reader may create nothing"), "{said}");
     // What is no dump of this family is refused before the target sees any of it.
-    for input in [
-        &b"-- MySQL dump 10.13\nCREATE TABLE `t` (a int);\n-- Dump completed\n"[..],
-        b"PGDMP\x01\x0e\x00",
-        b"hello",
-    ] {
+    for input in [&b"-- MySQL dump 10.13\nCREATE TABLE `t` (a int);\n-- Dump completed\n"[..], b"hello"] {
         expect(2, &copy(&tool, "-", "", &free, &[], input));
     }
     expect(2, &copy(&tool, "env:DB", &full, &free, &["--pg-format", "custom"], b""));
@@ -206,6 +207,16 @@ fn hostile() -> TestResult {
     Ok(())
 }
 
+/// After a kill. Backends that the postmaster leaves behind notice it only after a while.
+pub(crate) fn restart(target: &mut PostgresServer) {
+    let mut tries = 0;
+    while let Err(error) = target.restart() {
+        tries += 1;
+        assert!(tries < 100, "{error}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 fn killed() -> TestResult {
     let source = test_servers::postgres()?;
     sample::create_database(&source, "bulk")?;
@@ -226,13 +237,7 @@ fn killed() -> TestResult {
         std::thread::sleep(wait.max(Duration::from_millis(5)));
         target.kill9();
         // A lost COMMIT is asked for again, which wants the server back.
-        // Backends that the postmaster leaves behind notice it only after a while.
-        let mut tries = 0;
-        while let Err(error) = target.restart() {
-            tries += 1;
-            assert!(tries < 100, "{error}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        restart(&mut target);
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
@@ -269,5 +274,52 @@ fn killed() -> TestResult {
     };
     assert!(said.contains("one transaction"), "{said}");
     assert_equal(&tool, &left, &right);
+    Ok(())
+}
+
+/// An archive of `pg_dump` in custom format, however it comes.
+fn custom() -> TestResult {
+    let source = test_servers::postgres()?;
+    sample::load_postgres_shop(&source, "shop")?;
+    let target = test_servers::postgres()?;
+    target.sql("postgres", sample::ROLES)?;
+    sample::create_database(&target, "back")?;
+    let tool = Tool::postgres(&source);
+    let (left, right) = (source.url(source.admin(), "shop")?, target.url(target.admin(), "back")?);
+    // Through a pipe, and with the places of its data written back into its table of contents.
+    tool.expect(0, &left, &["copy", "env:DB", "piped.dump", "--pg-format", "custom"]);
+    for (file, level) in [("packed.dump", "9"), ("loose.dump", "0")] {
+        let mut dump = source.client("pg_dump");
+        dump.args(["--format=custom", "--compress", level, "--file"]).arg(tool.join(file)).arg("shop");
+        assert!(dump.status()?.success());
+    }
+    let packed = std::fs::read(tool.join("packed.dump"))?;
+    for (from, more, input) in [
+        ("piped.dump", &[][..], &b""[..]),
+        ("packed.dump", &["--overwrite", "--jobs", "2"], b""),
+        ("loose.dump", &["--overwrite", "--jobs", "2", "--for", "rds-postgres"], b""),
+        ("-", &["--overwrite"], &packed),
+    ] {
+        expect(0, &copy(&tool, from, "", &right, more, input));
+        assert_equal(&tool, &left, &right);
+    }
+    // Cut anywhere, nothing of it arrives.
+    for share in 1..8 {
+        let cut = &packed[..packed.len() * share / 8];
+        let output = copy(&tool, "-", "", &right, &["--overwrite"], cut);
+        assert_ne!(output.status.code(), Some(0), "cut to {} bytes", cut.len());
+        assert_equal(&tool, &left, &right);
+    }
+    let mut damaged = packed.clone();
+    let at = damaged.len() / 2;
+    damaged[at..at + 64].fill(0x55);
+    assert_ne!(copy(&tool, "-", "", &right, &["--overwrite"], &damaged).status.code(), Some(0));
+    assert_equal(&tool, &left, &right);
+    // A file beside the database gets what the source has, so both at once is refused.
+    let output = tool
+        .command("", &["copy", "packed.dump", "env:OTHER", "x.dump", "--overwrite"])
+        .env("OTHER", &right)
+        .output()?;
+    expect(2, &output);
     Ok(())
 }

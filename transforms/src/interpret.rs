@@ -3,6 +3,7 @@
 //! A live source knows what it sends; a file, a pipe or a command does not, and a file's ending is only a name. So the first bytes decide, and
 //! what was asked for is held against what is there.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -23,6 +24,8 @@ pub struct Interpretation {
     pub mysql: mysql::Options,
     /// Options for PostgreSQL dumps.
     pub postgres: postgres::RewriteOptions,
+    /// The `pg_restore` that makes a plain dump of a custom-format one, where that is wanted.
+    pub pg_restore: Option<PathBuf>,
     /// Options for Redis and Valkey snapshots.
     pub rdb: rdb::Options,
     /// The formats that the user's flags speak of, with the flag: another format is then a usage error.
@@ -59,6 +62,8 @@ pub struct Interpret {
 struct Chosen {
     format: Format,
     chain: Chain,
+    /// The plain dump of an archive in custom format comes out.
+    restored: bool,
     contents: Option<Found>,
 }
 
@@ -77,7 +82,7 @@ impl Interpret {
     }
 
     fn choose(&mut self, out: &mut dyn Output) -> Result<Chosen> {
-        let format = self.wanted.format.unwrap_or_else(|| sniff(&self.head));
+        let mut format = self.wanted.format.unwrap_or_else(|| sniff(&self.head));
         if let Some((fits, flag)) = &self.wanted.only
             && !fits.contains(&format)
         {
@@ -105,6 +110,10 @@ impl Interpret {
             }
             Format::PostgresCustom => {
                 steps.push(Box::new(postgres::PostgresCustomCheck::new()));
+                if let Some(program) = &self.wanted.pg_restore {
+                    steps.push(Box::new(postgres::PostgresRestore::start(program)?));
+                    steps.push(Box::new(postgres::PostgresRewrite::new(self.wanted.postgres.clone())));
+                }
                 look_into_postgres(look, &mut steps, &mut contents);
             }
             Format::Tar => steps.push(Box::<tar::TarCheck>::default()),
@@ -120,8 +129,12 @@ impl Interpret {
             _ => {}
         }
         let mut chain = Chain::new(steps);
+        let restored = format == Format::PostgresCustom && self.wanted.pg_restore.is_some();
+        if restored {
+            format = Format::Postgres;
+        }
         chain.push(self.head.split().freeze(), out)?;
-        Ok(Chosen { format, chain, contents })
+        Ok(Chosen { format, chain, restored, contents })
     }
 }
 
@@ -154,7 +167,11 @@ impl Transform for Interpret {
         }
         // What is chosen is not known yet: room for the largest one.
         let mysql = mysql::MysqlRewrite::new(self.wanted.mysql.clone()).memory();
-        mysql.max(postgres::PostgresRewrite::new(self.wanted.postgres.clone()).memory()).max(rdb())
+        let mut postgres = postgres::PostgresRewrite::new(self.wanted.postgres.clone()).memory();
+        if self.wanted.pg_restore.is_some() {
+            postgres += postgres::PostgresCustomCheck::new().memory() + postgres::PostgresRestore::MEMORY;
+        }
+        mysql.max(postgres).max(rdb())
     }
 
     fn push(&mut self, input: Bytes, out: &mut dyn Output) -> Result<()> {
@@ -169,13 +186,14 @@ impl Transform for Interpret {
     }
 
     fn finish(mut self: Box<Self>, out: &mut dyn Output) -> Result<TransformReport> {
-        let Chosen { format, chain, contents } = match self.chosen.take() {
+        let Chosen { format, chain, restored, contents } = match self.chosen.take() {
             Some(chosen) => chosen,
             None => self.choose(out)?,
         };
-        // The first step is the format's own; the one that inspects has nothing to say here.
+        // The first step is the format's own, or the last where it becomes another; the one that inspects has nothing to say here.
         let mut reports = chain.finish(out)?.into_iter();
-        let mut report = reports.next().unwrap_or_else(|| TransformReport::new("interpret"));
+        let report = if restored { reports.next_back() } else { reports.next() };
+        let mut report = report.unwrap_or_else(|| TransformReport::new("interpret"));
         report.format = Some(match self.wanted.rdb.text {
             Some(form) if format == Format::Rdb => form.format(),
             _ => format,

@@ -45,12 +45,20 @@ pub struct Finding {
 pub struct Wishes {
     /// The dump is rewritten for a managed target (`--for`).
     pub rewrites: bool,
+    /// DEFINER clauses are rewritten (`--definer`).
+    pub definers: bool,
     /// The target may hold something (`--overwrite`, `--into-existing`).
     pub may_hold: bool,
     /// Memory of a node of the target in bytes, where it is not asked of the server.
     pub node_memory: Option<u64>,
     /// Logical databases of Redis, by their numbers at the source and at the target; none means all.
     pub databases: Vec<(u64, u64)>,
+    /// Redis is read key by key, not as a replica (`--redis-scan`).
+    pub scans: bool,
+    /// Only some of the keys of Redis are carried.
+    pub some_keys: bool,
+    /// Only what a moment is enough for: neither rows nor keys are read.
+    pub brief: bool,
 }
 
 /// The answer.

@@ -138,7 +138,9 @@ pub(super) async fn check(source: &DatabaseUrl, dest: &DatabaseUrl, wishes: &Wis
     {
         found.clocks(b - a - begun.elapsed().as_secs_f64() / 2.0);
     }
-    size(&mut found, &mut from).await;
+    if !wishes.brief {
+        size(&mut found, &mut from).await;
+    }
     let info = |url: &DatabaseUrl, server: &Server| SideInfo {
         endpoint: url.to_string(),
         server: server.version.clone(),
@@ -350,7 +352,8 @@ async fn objects(found: &mut Findings, from: &mut Server, to: &mut Server, own: 
         from.names(DEFINERS).await.into_iter().filter(|definer| *definer != me).collect();
     if !foreign.is_empty() {
         let may = own.any(&["SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"]) || own.all;
-        if may && !wishes.rewrites {
+        let rewrites = wishes.rewrites || wishes.definers;
+        if may && !rewrites {
             found.warn(
                 "definers",
                 format!("views and programs run as {}", some(&foreign)),
@@ -358,7 +361,7 @@ async fn objects(found: &mut Findings, from: &mut Server, to: &mut Server, own: 
             );
         } else {
             found.rewritten(
-                wishes.rewrites,
+                rewrites,
                 "definers",
                 format!("views and programs of {}", some(&foreign)),
                 "--for rds-mysql, or --definer strip: the account may not make objects in another's name",

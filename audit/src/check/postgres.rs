@@ -79,7 +79,9 @@ pub(super) async fn check(source: &DatabaseUrl, dest: &DatabaseUrl, wishes: &Wis
     {
         found.clocks(b - a - begun.elapsed().as_secs_f64() / 2.0);
     }
-    size(&mut found, &from).await;
+    if !wishes.brief {
+        size(&mut found, &from).await;
+    }
     let info = |url: &DatabaseUrl, server: &Server| SideInfo {
         endpoint: url.to_string(),
         server: server.version.clone(),

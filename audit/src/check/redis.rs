@@ -33,9 +33,13 @@ pub(super) async fn check(
         wishes.databases.clone()
     };
     target(&mut found, &to, wishes, &pairs).await?;
-    memory(&mut found, &from, &to, wishes);
-    queues(&mut found, &from, &pairs).await?;
-    readable(&mut found, &from).await?;
+    if !wishes.some_keys {
+        memory(&mut found, &from, &to, wishes);
+    }
+    if !wishes.brief {
+        queues(&mut found, &from, &pairs).await?;
+    }
+    readable(&mut found, &from, wishes).await?;
     let begun = Instant::now();
     let (a, b) = (time(&from).await?, time(&to).await?);
     if let (Some(a), Some(b)) = (a, b) {
@@ -194,11 +198,12 @@ async fn queues(found: &mut Findings, from: &Side, pairs: &[(u64, u64)]) -> Resu
     Ok(())
 }
 
-async fn readable(found: &mut Findings, from: &Side) -> Result<()> {
+async fn readable(found: &mut Findings, from: &Side, wishes: &Wishes) -> Result<()> {
     // Says of this connection only that it wants no changes.
     match from.question(0, &[b"REPLCONF", b"rdb-only", b"0"]).await? {
         Reply::Error(text)
-            if text.starts_with("NOPERM") || text.to_ascii_lowercase().contains("unknown command") =>
+            if !wishes.scans
+                && (text.starts_with("NOPERM") || text.to_ascii_lowercase().contains("unknown command")) =>
         {
             found.block(
                 "source's rights",

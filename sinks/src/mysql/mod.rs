@@ -13,7 +13,7 @@ use pipeline::{Context, Destination, Error, Kind, Manifest, PartHeader, Result, 
 use tokio::sync::Mutex;
 
 use crate::Occupied;
-use crate::crew::through_a_failover;
+use crate::crew::{Begun, incomplete, through_a_failover};
 
 mod create;
 mod explain;
@@ -39,15 +39,6 @@ pub struct MysqlDestination {
     options: MysqlLoad,
     /// Locked while it is being decided.
     begun: Arc<Mutex<Begun>>,
-}
-
-/// What a load has done to the target.
-#[derive(Debug, Default)]
-struct Begun {
-    /// It was touched, and is not whole yet.
-    touched: bool,
-    /// It failed in passing: what is there is kept, to go on with.
-    keep: bool,
 }
 
 impl MysqlDestination {
@@ -144,13 +135,7 @@ impl Destination for MysqlDestination {
         if !begun.touched {
             return Ok(());
         }
-        let incomplete = |why: &str| {
-            Error::sink(format!(
-                "{why}: the target is incomplete, and the table {} marks it",
-                target::JOURNAL
-            ))
-            .hint("go on with `--resume`, from an archive, or start over with `--overwrite`")
-        };
+        let incomplete = |why| incomplete(why, &format!("the table {}", target::JOURNAL));
         if begun.keep {
             return Err(incomplete("what was loaded is kept"));
         }

@@ -13,8 +13,8 @@ use pipeline::{Content, Context, Error, Proof, Receipt, Result, Sink};
 use tokio::sync::Mutex;
 
 use super::worker::{Failure, Session, Unit, Worker};
-use super::{Begun, MysqlLoad, create, explain, target};
-use crate::crew::Crew;
+use super::{MysqlLoad, create, explain, target};
+use crate::crew::{Begun, Crew, noted};
 
 /// Room that a statement's packet needs beside the statement.
 const PACKET: usize = 1024;
@@ -61,12 +61,12 @@ impl Sink for Script {
     async fn write(&mut self, data: Bytes) -> Result<()> {
         self.input.extend_from_slice(&data);
         let result = self.work(false).await;
-        self.noted(result).await
+        noted(&self.begun, result).await
     }
 
     async fn commit(mut self: Box<Self>, content: &Content) -> Result<Receipt> {
         let result = self.finish().await;
-        self.noted(result).await?;
+        noted(&self.begun, result).await?;
         Ok(Receipt { bytes: content.bytes, proof: Proof::RowsAccepted { rows: *self.crew.done() } })
     }
 
@@ -107,16 +107,6 @@ impl Script {
             behind: resumes,
             begun,
         }
-    }
-
-    /// A target that fails in passing keeps what it has.
-    async fn noted(&self, result: Result<()>) -> Result<()> {
-        if let Err(error) = &result
-            && error.kind() == pipeline::Kind::Temporary
-        {
-            self.begun.lock().await.keep = true;
-        }
-        result
     }
 
     async fn finish(&mut self) -> Result<()> {

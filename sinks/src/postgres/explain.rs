@@ -4,18 +4,10 @@ use pipeline::{Error, Kind};
 use tokio_postgres::error::DbError;
 
 /// SQLSTATEs and classes that another run may not meet: connection trouble, serialization, resources, the server's own end.
-const PASSING: &[&str] = &["08", "40", "53", "57P", "58"];
+const PASSING: &[&str] = &["08", "40", "53", "55P03", "57P", "58"];
 
 /// A statement that the server refused, or that the connection did not survive.
 pub(super) fn refused(error: &tokio_postgres::Error, what: &str) -> Error {
-    match error.as_db_error() {
-        Some(server) => from_server(server, what),
-        None => lost(what, error),
-    }
-}
-
-/// The connection went away.
-pub(super) fn lost(what: &str, error: &tokio_postgres::Error) -> Error {
     if let Some(server) = error.as_db_error() {
         return from_server(server, what);
     }
@@ -23,7 +15,6 @@ pub(super) fn lost(what: &str, error: &tokio_postgres::Error) -> Error {
     Error::sink(format!("the connection to the target broke: {what}"))
         .of_kind(Kind::Temporary)
         .caused_by(cause)
-        .hint("nothing was applied: run it again")
 }
 
 fn from_server(server: &DbError, what: &str) -> Error {
@@ -36,7 +27,7 @@ fn from_server(server: &DbError, what: &str) -> Error {
             error = error.with(name, text);
         }
     }
-    if PASSING.iter().any(|prefix| code.starts_with(prefix)) {
+    if is_passing(code) {
         error = error.of_kind(Kind::Temporary);
     }
     let message = server.message();
@@ -57,8 +48,34 @@ fn from_server(server: &DbError, what: &str) -> Error {
         "25006" => Some("the target is read-only: is it a replica?"),
         _ => server.hint(),
     };
-    if let Some(hint) = hint {
-        error = error.hint(hint);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
-    error.hint("nothing was applied: the load is one transaction")
+}
+
+/// What an error means for a load that is one transaction.
+pub(super) fn nothing_applied(error: Error) -> Error {
+    let again = error.kind() == Kind::Temporary;
+    error.hint(if again {
+        "nothing was applied, the load is one transaction: run it again"
+    } else {
+        "nothing was applied: the load is one transaction"
+    })
+}
+
+/// True when another try may go through: the connection is gone, or the server said so.
+pub(super) fn passes(error: &tokio_postgres::Error) -> bool {
+    match error.as_db_error() {
+        Some(server) => is_passing(server.code().code()),
+        // A value that could not be read, for one, stays what it is.
+        None => {
+            error.is_closed()
+                || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
+        }
+    }
+}
+
+fn is_passing(code: &str) -> bool {
+    PASSING.iter().any(|prefix| code.starts_with(prefix))
 }

@@ -1,20 +1,13 @@
-//! Executes a plain dump as it arrives: statements in their order, rows of COPY as they pass, psql's commands not at all.
+//! Reads a plain dump as it arrives: statements in their order, rows of COPY as they pass, psql's commands not at all.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use formats::postgres::plain::{Kind as Piece, Lexer, Standing};
 use formats::postgres::tokens::Tokens;
-use futures_util::SinkExt;
-use pipeline::{Content, Context, Error, Proof, Receipt, Result, Sink};
-use tokio::sync::Mutex;
-use tokio_postgres::{Client, CopyInSink, SimpleQueryMessage};
+use pipeline::{Context, Error, Result};
 
-use super::rows::Lines;
-use super::{Loaded, explain};
+use super::explain;
 
 /// Longest statement that is executed. Rows of a COPY are no part of one.
 const LONGEST: usize = 16 << 20;
@@ -23,68 +16,95 @@ pub(super) const MEMORY: usize = 2 * LONGEST + (4 << 20);
 /// The longest line that ends rows: `\.` with a carriage return.
 const TERMINATOR: usize = 4;
 
-/// The sink of the one stream.
-pub(super) struct ScriptSink {
-    pub(super) script: Script,
-    pub(super) loaded: Arc<Mutex<Option<Loaded>>>,
+/// A statement of the dump.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Statement<'a> {
+    pub(super) sql: &'a str,
+    /// Its first word, in lower case.
+    pub(super) first: &'a [u8],
+    /// Its place among the statements, from 1.
+    pub(super) number: u64,
+    /// Where it begins in the dump.
+    pub(super) offset: u64,
+    /// Whether a backslash in a plain string is an ordinary byte.
+    pub(super) standard_strings: bool,
 }
 
-#[async_trait]
-impl Sink for ScriptSink {
-    async fn write(&mut self, data: Bytes) -> Result<()> {
-        self.script.push(data).await
+impl Statement<'_> {
+    /// The server's answer to it, explained.
+    pub(super) fn refused(&self, error: &tokio_postgres::Error) -> Error {
+        self.located(explain::refused(error, &format!("`{}…`", self.head())))
     }
 
-    async fn commit(mut self: Box<Self>, content: &Content) -> Result<Receipt> {
-        let rows = self.script.finish().await?;
-        let loaded = self.script.close().await?;
-        *self.loaded.lock().await = Some(loaded);
-        Ok(Receipt { bytes: content.bytes, proof: Proof::RowsAccepted { rows } })
+    pub(super) fn located(&self, error: Error) -> Error {
+        error.with("statement", self.number).with("offset", self.offset)
     }
 
-    async fn abort(self: Box<Self>) -> Result<()> {
-        // The connection goes with the sink, and the transaction with the connection.
-        Ok(())
+    fn head(&self) -> String {
+        self.sql.split_whitespace().take(6).collect::<Vec<_>>().join(" ").chars().take(100).collect()
+    }
+
+    /// The table of a COPY as it is written.
+    pub(super) fn copied(&self) -> String {
+        self.sql.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    }
+
+    /// Whether each line of a COPY is a row: not in the formats that a `WITH` asks for.
+    pub(super) fn lines_are_rows(&self) -> bool {
+        let head = self.sql.to_ascii_lowercase();
+        let after = head.rsplit_once("from").map_or("", |(_, after)| after);
+        after.trim_end_matches([';', ' ', '\n']).trim() == "stdin"
     }
 }
 
-/// A dump on its way into a transaction.
-pub(super) struct Script {
-    client: Client,
+/// Where the statements and rows of a dump go. Calls come in the order of the dump; after an error comes none.
+pub(super) trait Target: Send {
+    /// A statement that brings no rows behind it.
+    fn statement(&mut self, statement: Statement<'_>) -> impl Future<Output = Result<()>> + Send;
+
+    /// A block of statements begins or ends that belong into one transaction.
+    fn block(&mut self, begins: bool);
+
+    /// A COPY, whose rows come next.
+    fn begin_rows(&mut self, statement: Statement<'_>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Some of its rows, cut anywhere.
+    fn rows(&mut self, data: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// The end of its rows.
+    fn end_rows(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// The end of the dump; answers how many rows the server took.
+    fn finish(&mut self) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// A dump on its way to `T`.
+pub(super) struct Script<T> {
+    pub(super) target: T,
     settings: BTreeSet<String>,
     cx: Context,
     lexer: Lexer,
     /// The statement or command that has begun.
     held: BytesMut,
-    copy: Option<Copy>,
+    /// The last bytes of rows, which may be the line that ends them.
+    tail: BytesMut,
+    copying: bool,
     statements: u64,
-    rows: u64,
     begun: bool,
 }
 
-/// A COPY whose rows are being sent.
-struct Copy {
-    table: String,
-    sink: Pin<Box<CopyInSink<Bytes>>>,
-    lines: Lines,
-    /// The last bytes, which may be the line that ends the rows.
-    tail: BytesMut,
-    /// Whether a line is a row: not for the formats that a `WITH` asks for.
-    counted: bool,
-    offset: u64,
-}
-
-impl Script {
-    pub(super) fn new(client: Client, settings: BTreeSet<String>, cx: Context) -> Self {
+impl<T: Target> Script<T> {
+    /// `settings` are those that the server knows.
+    pub(super) fn new(target: T, settings: BTreeSet<String>, cx: Context) -> Self {
         Self {
-            client,
+            target,
             settings,
             cx,
             lexer: Lexer::new(),
             held: BytesMut::new(),
-            copy: None,
+            tail: BytesMut::new(),
+            copying: false,
             statements: 0,
-            rows: 0,
             begun: false,
         }
     }
@@ -154,14 +174,6 @@ impl Script {
         })
     }
 
-    fn failed(&self, error: &tokio_postgres::Error, sql: &str) -> Error {
-        let head: String =
-            sql.split_whitespace().take(6).collect::<Vec<_>>().join(" ").chars().take(100).collect();
-        explain::refused(error, &format!("`{head}…`"))
-            .with("statement", self.statements)
-            .with("offset", self.lexer.start())
-    }
-
     async fn statement(&mut self) -> Result<()> {
         let held = self.held.split().freeze();
         self.statements += 1;
@@ -171,50 +183,33 @@ impl Script {
                 .with("offset", self.lexer.start())
                 .hint("dump with --encoding=UTF8")
         })?;
-        let copies = self.lexer.standing() == Standing::Inside("the rows of a COPY");
-        match self.lexer.first_word().unwrap_or_default() {
-            // Around large objects; the load is one transaction anyway.
-            b"begin" | b"start" | b"commit" | b"end" => return Ok(()),
+        let statement = Statement {
+            sql,
+            first: self.lexer.first_word().unwrap_or_default(),
+            number: self.statements,
+            offset: self.lexer.start(),
+            standard_strings: self.lexer.standard_strings(),
+        };
+        let not_taken = |what: &str| {
+            Err(statement.located(Error::sink(format!("the dump holds {what}, which is not executed"))))
+        };
+        if self.lexer.standing() == Standing::Inside("the rows of a COPY") {
+            self.copying = true;
+            return self.target.begin_rows(statement).await;
+        }
+        match statement.first {
+            // Around large objects; how much is a transaction is for the loader to say.
+            b"begin" | b"start" => self.target.block(true),
+            b"commit" | b"end" => self.target.block(false),
             word @ (b"rollback" | b"abort" | b"savepoint" | b"release" | b"prepare") => {
-                return Err(self.not_taken(&format!(
-                    "{}, which no dump holds",
-                    String::from_utf8_lossy(word).to_uppercase()
-                )));
+                let word = String::from_utf8_lossy(word).to_uppercase();
+                return not_taken(&format!("{word}, which no dump holds"));
             }
-            b"copy" if !copies => return Err(self.not_taken("a COPY from or to a file of the server")),
-            b"set" if self.unknown_setting(sql) => return Ok(()),
-            _ => {}
-        }
-        if copies {
-            let sink = self.client.copy_in(sql).await.map_err(|error| self.failed(&error, sql))?;
-            let head = sql.to_ascii_lowercase();
-            let (before, after) = head.rsplit_once("from").unwrap_or((&head, ""));
-            self.copy = Some(Copy {
-                table: sql[..before.len()].split_whitespace().nth(1).unwrap_or_default().to_owned(),
-                sink: Box::pin(sink),
-                lines: Lines::default(),
-                tail: BytesMut::new(),
-                counted: after.trim_end_matches([';', ' ', '\n']).trim() == "stdin",
-                offset: self.lexer.start(),
-            });
-            return Ok(());
-        }
-        let messages = self.client.simple_query(sql).await.map_err(|error| self.failed(&error, sql))?;
-        if self.lexer.first_word() == Some(b"insert") {
-            self.rows += messages
-                .iter()
-                .map(
-                    |message| if let SimpleQueryMessage::CommandComplete(rows) = message { *rows } else { 0 },
-                )
-                .sum::<u64>();
+            b"copy" => return not_taken("a COPY from or to a file of the server"),
+            b"set" if self.unknown_setting(sql) => {}
+            _ => return self.target.statement(statement).await,
         }
         Ok(())
-    }
-
-    fn not_taken(&self, what: &str) -> Error {
-        Error::sink(format!("the dump holds {what}, which is not executed"))
-            .with("statement", self.statements)
-            .with("offset", self.lexer.start())
     }
 
     /// Newer clients set what older servers do not know; one unknown name would end the transaction.
@@ -237,59 +232,28 @@ impl Script {
         true
     }
 
-    async fn row_data(&mut self, piece: Bytes, end: bool) -> Result<()> {
-        let Some(copy) = &mut self.copy else {
+    async fn row_data(&mut self, mut piece: Bytes, end: bool) -> Result<()> {
+        if !self.copying {
             return Err(Error::sink("rows without a COPY before them").with("offset", self.lexer.start()));
-        };
+        }
         // The end of the rows may lie in several pieces: the last bytes wait for what follows them.
         let terminator = if end { self.lexer.copy_terminator() } else { TERMINATOR };
-        let known = copy.tail.len() + piece.len();
-        let mut send = known.saturating_sub(terminator);
-        let from_tail = send.min(copy.tail.len());
-        let mut failed = None;
+        let send = (self.tail.len() + piece.len()).saturating_sub(terminator);
+        let from_tail = send.min(self.tail.len());
         if from_tail > 0 {
-            let bytes = copy.tail.split_to(from_tail).freeze();
-            copy.lines.push(&bytes);
-            failed = copy.sink.send(bytes).await.err();
+            let bytes = self.tail.split_to(from_tail).freeze();
+            self.target.rows(bytes).await?;
         }
-        send -= from_tail;
-        let mut piece = piece;
-        let mut first = piece.split_to(send);
-        copy.lines.push(&first);
-        while failed.is_none() && first.has_remaining() {
-            let part = first.split_to(first.len().min(256 << 10));
-            failed = copy.sink.send(part).await.err();
+        let rows = piece.split_to(send - from_tail);
+        if !rows.is_empty() {
+            self.target.rows(rows).await?;
         }
-        copy.tail.extend_from_slice(&piece);
-        if let Some(error) = failed {
-            return Err(self.failed(&error, "COPY"));
-        }
+        self.tail.extend_from_slice(&piece);
         if end {
-            return self.end_rows().await;
+            self.tail.clear();
+            self.copying = false;
+            self.target.end_rows().await?;
         }
-        Ok(())
-    }
-
-    async fn end_rows(&mut self) -> Result<()> {
-        let Some(mut copy) = self.copy.take() else { return Ok(()) };
-        let what = format!("COPY {}", copy.table);
-        let taken = copy.sink.as_mut().finish().await.map_err(|error| {
-            explain::refused(&error, &format!("rows of {}", copy.table))
-                .with("table", &copy.table)
-                .with("statement", self.statements)
-                .with("offset", copy.offset)
-        })?;
-        let sent = copy.lines.rows();
-        if copy.counted && taken != sent {
-            return Err(Error::sink(format!(
-                "the target took another number of rows than were sent: {what}"
-            ))
-            .with("sent", sent)
-            .with("taken", taken)
-            .with("offset", copy.offset));
-        }
-        self.rows += taken;
-        self.cx.info(format!("{}: {taken} rows", copy.table));
         Ok(())
     }
 
@@ -309,23 +273,9 @@ impl Script {
                 );
             }
         }
-        if self.copy.is_some() {
+        if self.copying {
             return Err(Error::sink("the dump ends inside the rows of a COPY"));
         }
-        // What is checked at COMMIT is checked now, while a refusal can still be told from a lost answer.
-        self.client
-            .batch_execute("SET CONSTRAINTS ALL IMMEDIATE")
-            .await
-            .map_err(|error| explain::refused(&error, "a deferred constraint"))?;
-        Ok(self.rows)
-    }
-
-    pub(super) async fn close(self) -> Result<Loaded> {
-        let row = self
-            .client
-            .query_one("SELECT txid_current()", &[])
-            .await
-            .map_err(|error| explain::lost("asking for the transaction", &error))?;
-        Ok(Loaded { transaction: row.get(0), client: self.client })
+        self.target.finish().await
     }
 }

@@ -69,6 +69,19 @@ pub(super) async fn find(program: &str, asked: Option<&Path>, server: &Server) -
     })
 }
 
+/// The newest `pg_restore` that is installed: it reads what older ones wrote.
+pub async fn pg_restore() -> Option<PathBuf> {
+    let mut best: Option<Client> = None;
+    for path in installed("pg_restore") {
+        if let Ok(client) = identify(path).await
+            && best.as_ref().is_none_or(|best| client.major > best.major)
+        {
+            best = Some(client);
+        }
+    }
+    best.map(|client| client.path)
+}
+
 /// In `PATH` first, then where Debian and the RPMs keep several versions, the newest first.
 fn installed(program: &str) -> Vec<PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = Vec::new();

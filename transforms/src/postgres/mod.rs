@@ -8,6 +8,7 @@ mod custom_check;
 mod findings;
 mod inspect;
 mod redact;
+mod restore;
 mod rewrite;
 mod rules;
 mod statement;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use custom_check::PostgresCustomCheck;
 pub use inspect::{ObjectSummary, PostgresInspect, PostgresSummary, TableSummary};
+pub use restore::PostgresRestore;
 pub use rewrite::PostgresRewrite;
 
 /// A family of targets whose refusals are known.
