@@ -128,8 +128,10 @@ pub(crate) async fn noted<T>(begun: &Mutex<Begun>, result: Result<T>) -> Result<
 
 /// A load ends, and leaves a target that is not whole.
 pub(crate) fn incomplete(why: &str, mark: &str) -> Error {
-    Error::sink(format!("{why}: the target is incomplete, and {mark} marks it"))
-        .hint("go on with `--resume`, from an archive, or start over with `--overwrite`")
+    // It may be told beside another error, where only the text is left of it.
+    Error::sink(format!(
+        "{why}: the target is incomplete, and {mark} marks it; `--resume` goes on, from an archive, and `--overwrite` starts over"
+    ))
 }
 
 /// Tries until it is done, for as long as a failover takes: about a minute. For what is done when it is done twice, so that a lost answer is no question.

@@ -586,12 +586,14 @@ fn loader(url: DatabaseUrl, args: &CopyArgs, from: &From) -> Result<Box<dyn Dest
             .hint("a live source gives other bytes the second time: start over with `--overwrite`"));
     }
     // Three times this is what a loader takes.
-    let room = size::parse("--memory", &args.memory)? / 10;
+    let memory = size::parse("--memory", &args.memory)?;
+    let room = memory / 10;
     let jobs = args.jobs.unwrap_or(LOADING).max(1);
     Ok(match url.engine {
         // Several connections are no transaction: only who asks for them gets them.
         Engine::Postgres => {
             let jobs = args.jobs.unwrap_or(1).max(1);
+            let room = memory / 16;
             Box::new(PostgresDestination::new(url, PostgresLoad { occupied, jobs, room })?)
         }
         Engine::Mysql => Box::new(MysqlDestination::new(url, MysqlLoad { occupied, jobs, room })?),

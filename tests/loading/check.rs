@@ -39,7 +39,7 @@ fn subjects(document: &Value, level: &str) -> Vec<String> {
     subjects
 }
 
-fn assert_blocked(tool: &Tool, left: &str, right: &str, more: &[&str], expected: &[&str]) {
+pub(crate) fn assert_blocked(tool: &Tool, left: &str, right: &str, more: &[&str], expected: &[&str]) {
     let (code, document) = check(tool, left, right, more);
     assert_eq!(subjects(&document, "blocker"), expected, "{document:#}");
     assert_eq!(code, if expected.is_empty() { 0 } else { 5 });

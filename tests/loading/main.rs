@@ -7,6 +7,7 @@ mod compare;
 #[path = "../redis/content.rs"]
 mod content;
 mod from_s3;
+mod kinds;
 mod mysql;
 mod postgres;
 mod postgres_parallel;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let trials = postgres::trials(trials);
     let trials = postgres_parallel::trials(trials);
     let trials = from_s3::trials(trials);
+    let trials = kinds::trials(trials);
     let trials = redis::trials(trials);
     check::trials(trials).run()
 }

@@ -42,6 +42,10 @@ fn into_rds() -> TestResult {
     assert!(said.contains("rows accepted"), "{said}");
     assert!(!is_marked(&target, "app"));
     assert_equal(&tool, &left, &right);
+    assert_eq!(
+        target.query("app", "SELECT relpersistence FROM pg_class WHERE relname = 'scratch'")?,
+        [["u"]]
+    );
     tool.expect(0, &left, &["copy", "env:DB", "shop.sql.zst"]);
     expect(2, &copy(&tool, "shop.sql.zst", "", &right, &rds, b""));
     target.load_as(target.admin(), "app", &b"CREATE SCHEMA more; CREATE TABLE more.t ()"[..])?;
@@ -53,7 +57,7 @@ fn into_rds() -> TestResult {
 
 fn nasty() -> TestResult {
     let server = test_servers::postgres()?;
-    sample::load_postgres_nasty(&server, "nasty", 3 << 20)?;
+    sample::load_postgres_nasty(&server, "nasty", 1 << 20)?;
     // Statements about indexes between the indexes.
     server.sql(
         "nasty",

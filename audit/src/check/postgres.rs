@@ -295,7 +295,13 @@ async fn superuser_only(found: &mut Findings, from: &Server, to: &Server, wishes
         ("tablespaces", format!("SELECT DISTINCT t.spcname FROM pg_class o JOIN pg_tablespace t ON t.oid = o.reltablespace JOIN pg_namespace n ON n.oid = o.relnamespace WHERE {USERS}"), "--for rds-postgres leaves them out", true),
         ("access methods", format!("SELECT DISTINCT a.amname FROM pg_class o JOIN pg_am a ON a.oid = o.relam JOIN pg_namespace n ON n.oid = o.relnamespace WHERE {USERS} AND a.amtype = 't' AND a.amname <> 'heap'"), "--for rds-postgres leaves them out", true),
         ("functions in C", format!("SELECT o.proname FROM pg_proc o JOIN pg_language l ON l.oid = o.prolang JOIN pg_namespace n ON n.oid = o.pronamespace WHERE {USERS} AND NOT l.lanpltrusted AND o.prokind <> 'a' AND {extension}"), "functions in C and untrusted languages are for superusers: drop them at the source", false),
-        ("operator classes", format!("SELECT o.opcname FROM pg_opclass o JOIN pg_namespace n ON n.oid = o.opcnamespace WHERE {USERS} AND {extension}"), "only a superuser may make them: drop them at the source", false),
+        ("leakproof functions", format!("SELECT o.proname FROM pg_proc o JOIN pg_language l ON l.oid = o.prolang JOIN pg_namespace n ON n.oid = o.pronamespace WHERE {USERS} AND o.proleakproof AND l.lanpltrusted AND {extension}"), "only a superuser may say so of a function: --for rds-postgres leaves it unsaid", true),
+        ("languages", format!("SELECT o.lanname FROM pg_language o WHERE o.oid >= 16384 AND {extension}"), "languages that are no extension are for superusers: drop them at the source", false),
+        ("casts", format!("SELECT format('%s AS %s', castsource::regtype, casttarget::regtype) FROM pg_cast o WHERE o.castmethod = 'b' AND o.oid >= 16384 AND {extension}"), "casts without a function are for superusers: drop them at the source", false),
+        ("transforms", format!("SELECT o.trftype::regtype::text FROM pg_transform o WHERE {extension}"), "only a superuser may make them: drop them at the source", false),
+        ("text search", format!("SELECT o.tmplname FROM pg_ts_template o JOIN pg_namespace n ON n.oid = o.tmplnamespace WHERE {USERS} AND {extension} UNION ALL SELECT o.prsname FROM pg_ts_parser o JOIN pg_namespace n ON n.oid = o.prsnamespace WHERE {USERS} AND {extension}"), "templates and parsers are for superusers: drop them at the source", false),
+        ("foreign-data wrappers", format!("SELECT o.fdwname FROM pg_foreign_data_wrapper o WHERE {extension}"), "only a superuser may make them, other than by an extension: drop them at the source", false),
+        ("operator classes", format!("SELECT o.opcname FROM pg_opclass o JOIN pg_namespace n ON n.oid = o.opcnamespace WHERE {USERS} AND {extension} UNION SELECT o.opfname FROM pg_opfamily o JOIN pg_namespace n ON n.oid = o.opfnamespace WHERE {USERS} AND {extension}"), "only a superuser may make them: drop them at the source", false),
         ("base types", format!("SELECT o.typname FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace WHERE {USERS} AND o.typtype = 'b' AND o.typelem = 0 AND {extension}"), "only a superuser may make them: drop them at the source", false),
     ] {
         let names = from.names(&sql).await;
@@ -318,6 +324,24 @@ async fn superuser_only(found: &mut Findings, from: &Server, to: &Server, wishes
         found.rewritten(wishes.rewrites && rewritten, subject, some(&names), fix);
     }
     let servers = from.names("SELECT srvname FROM pg_foreign_server").await;
+    let wrappers: BTreeSet<String> = from
+        .names("SELECT DISTINCT w.fdwname FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw")
+        .await
+        .into_iter()
+        .collect();
+    let closed: Vec<String> = to
+        .names("SELECT fdwname FROM pg_foreign_data_wrapper WHERE NOT has_foreign_data_wrapper_privilege(oid, 'USAGE')")
+        .await
+        .into_iter()
+        .filter(|wrapper| wrappers.contains(wrapper))
+        .collect();
+    if !closed.is_empty() {
+        found.block(
+            "foreign servers",
+            format!("the target's account may make no servers of {}", some(&closed)),
+            "GRANT USAGE ON FOREIGN DATA WRAPPER … TO the account",
+        );
+    }
     if !servers.is_empty() {
         found.warn(
             "foreign servers",

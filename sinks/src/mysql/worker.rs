@@ -26,8 +26,10 @@ impl Session {
             .query_first("SELECT @@sql_mode, @@time_zone, @@character_set_client, @@collation_connection, @@foreign_key_checks, @@unique_checks")
             .await?;
         let (mode, zone, charset, collation, foreign, unique) = row.unwrap_or_default();
+        // A source may hold the 31st of February, which dumps do not ask to be let in.
+        let dates = if mode.is_empty() { "ALLOW_INVALID_DATES" } else { ",ALLOW_INVALID_DATES" };
         Ok(Self(format!(
-            "SET sql_mode = '{mode}', time_zone = '{zone}', character_set_client = {charset}, collation_connection = {collation}, \
+            "SET sql_mode = '{mode}{dates}', time_zone = '{zone}', character_set_client = {charset}, collation_connection = {collation}, \
              foreign_key_checks = {foreign}, unique_checks = {unique}"
         )))
     }

@@ -35,7 +35,7 @@ pub struct PostgresLoad {
     pub occupied: Occupied,
     /// Connections that bring rows and build indexes. One means that the load is one transaction.
     pub jobs: usize,
-    /// What several connections have on their way at once, in bytes. The loader holds twice this.
+    /// What several connections have on their way at once, in bytes; half of it is the longest row.
     pub room: usize,
 }
 
@@ -47,6 +47,8 @@ pub struct PostgresDestination {
     loaded: Arc<Mutex<Option<Loaded>>>,
     /// What several connections have done; locked while it is being decided.
     begun: Arc<Mutex<Begun>>,
+    /// What makes tables unlogged once everything is there.
+    unlogged: Arc<Mutex<Vec<String>>>,
 }
 
 impl std::fmt::Debug for PostgresDestination {
@@ -65,7 +67,7 @@ impl PostgresDestination {
             return Err(Error::usage(format!("`{url}` does not name the database to load into"))
                 .hint("name it in the path: postgres://user@host/db"));
         }
-        Ok(Self { url, load, loaded: Arc::default(), begun: Arc::default() })
+        Ok(Self { url, load, loaded: Arc::default(), begun: Arc::default(), unlogged: Arc::default() })
     }
 
     async fn connect(&self) -> Result<Client> {
@@ -117,8 +119,13 @@ impl PostgresDestination {
     }
 
     /// Takes away the mark of a load over several connections.
-    async fn unmark(&self) -> Result<()> {
-        let unmarked = through_a_failover(|| async { parallel::unmark(&self.connect().await?).await }).await;
+    async fn unmark(&self, cx: &Context) -> Result<()> {
+        let unlogged = self.unlogged.lock().await.clone();
+        let unmarked = through_a_failover(|| async {
+            let (client, ..) = open(&self.url, 1).await?;
+            parallel::unmark(&client, &unlogged, cx).await
+        });
+        let unmarked = unmarked.await;
         // Everything is loaded: to remove it now would help nobody.
         *self.begun.lock().await = Begun::default();
         let mark = parallel::MARK;
@@ -178,7 +185,7 @@ impl Destination for PostgresDestination {
 
     fn memory(&self) -> usize {
         let several = self.load.jobs > 1 || self.load.occupied == Occupied::Resume;
-        script::MEMORY + if several { 2 * self.load.room } else { 0 }
+        script::MEMORY + if several { self.load.room + parallel::longest_row(self.load.room) } else { 0 }
     }
 
     async fn probe(&mut self, _: &Context) -> Result<Option<u64>> {
@@ -207,11 +214,11 @@ impl Destination for PostgresDestination {
         Ok(Box::new(WholeSink { script, loaded: Arc::clone(&self.loaded) }))
     }
 
-    async fn publish(&mut self, _: &Manifest, _: &Context) -> Result<()> {
+    async fn publish(&mut self, _: &Manifest, cx: &Context) -> Result<()> {
         let loaded = self.loaded.lock().await.take();
         match loaded {
             Some(loaded) => self.commit(loaded).await,
-            None if self.begun.lock().await.touched => self.unmark().await,
+            None if self.begun.lock().await.touched => self.unmark(cx).await,
             None => Err(Error::bug("a load is published that was not committed")),
         }
     }
@@ -256,6 +263,7 @@ impl PostgresDestination {
     ) -> Result<Box<dyn Sink>> {
         let mut begun = Arc::clone(&self.begun).lock_owned().await;
         let (url, load, cx) = (self.url.clone(), self.load.clone(), cx.clone());
+        let unlogged = Arc::clone(&self.unlogged);
         // A task of its own: if nobody waits for it any more, a COMMIT that is under way is still brought to its end, and `abandon` knows of it.
         let opened = tokio::spawn(async move {
             if resumes {
@@ -271,7 +279,7 @@ impl PostgresDestination {
             begun.touched = true;
             // What an earlier load has brought is not thrown away for a mistake of this one.
             begun.keep = resumes;
-            let target = Parallel::new(client, url, session, &load, cx.clone()).await?;
+            let target = Parallel::new(client, url, session, &load, unlogged, cx.clone()).await?;
             let begun = tokio::sync::OwnedMutexGuard::mutex(&begun).clone();
             Ok(ParallelSink { script: Script::new(target, known, cx), begun })
         });

@@ -98,6 +98,8 @@ pub(super) fn session(known: &BTreeSet<String>, jobs: usize) -> String {
     for (name, value) in settings.iter().filter(|(name, _)| known.contains(*name)) {
         sql.extend(["SET ", name, " = '", value, "'; "]);
     }
+    // What the server calls committed must be there after its crash: this side has forgotten the bytes.
+    sql.push_str("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';");
     sql
 }
 

@@ -34,10 +34,37 @@ pub(in crate::postgres) async fn mark(client: &Client, cx: &Context) -> Result<(
     Ok(())
 }
 
-/// Takes the mark away.
-pub(in crate::postgres) async fn unmark(client: &Client) -> Result<()> {
-    let sql = format!("DROP SCHEMA IF EXISTS {MARK} CASCADE");
-    client.batch_execute(&sql).await.map_err(|error| explain::refused(&error, &format!("`{sql}`")))
+/// Takes the mark away, and makes unlogged what shall be: from here on a crash may empty it.
+pub(in crate::postgres) async fn unmark(client: &Client, unlogged: &[String], cx: &Context) -> Result<()> {
+    let run = async |sql: &str| {
+        client.batch_execute(sql).await.map_err(|error| explain::refused(&error, &format!("`{sql}`")))
+    };
+    run("BEGIN").await?;
+    let mut waiting: Vec<&String> = unlogged.iter().collect();
+    loop {
+        let before = waiting.len();
+        let mut refused = Vec::new();
+        for sql in waiting {
+            run("SAVEPOINT unlogged").await?;
+            match client.batch_execute(sql).await {
+                Ok(()) => run("RELEASE unlogged").await?,
+                // One whose foreign key leads to another goes first.
+                Err(error) if error.as_db_error().is_some() => {
+                    run("ROLLBACK TO unlogged").await?;
+                    refused.push((sql, error));
+                }
+                Err(error) => return Err(explain::refused(&error, &format!("`{sql}`"))),
+            }
+        }
+        if refused.is_empty() || refused.len() == before {
+            for (sql, error) in &refused {
+                cx.warn(format!("left logged: `{sql}`: {}", explain::refused(error, "it")));
+            }
+            break;
+        }
+        waiting = refused.into_iter().map(|(sql, _)| sql).collect();
+    }
+    run(&format!("DROP SCHEMA IF EXISTS {MARK} CASCADE; COMMIT")).await
 }
 
 /// Waits a little for the lock of those who load.

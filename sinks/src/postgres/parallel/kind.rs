@@ -116,6 +116,28 @@ pub(super) fn kind(statement: &Statement<'_>) -> Kind {
     }
 }
 
+/// A table or sequence that a crash of the server empties, as one that it does not, and the statement that makes it what it was.
+pub(super) fn logged(statement: &Statement<'_>) -> Option<(String, Option<String>)> {
+    let sql = statement.sql.as_bytes();
+    let head: Vec<Token> = Tokens::new(sql, statement.standard_strings).take(HEAD).collect();
+    let [create, unlogged, kind, rest @ ..] = head.as_slice() else { return None };
+    if !create.is(sql, "create") || !unlogged.is(sql, "unlogged") {
+        return None;
+    }
+    // What is divided into partitions holds no rows of its own.
+    let tokens = Tokens::new(sql, statement.standard_strings).filter(|token| token.depth == 0);
+    let mut pairs = tokens.clone().zip(tokens.skip(1));
+    if pairs.any(|(one, two)| one.is(sql, "partition") && two.is(sql, "by")) {
+        return None;
+    }
+    let text = format!("CREATE {}", &statement.sql[kind.start..]);
+    let again = name(rest, sql).map(|_| {
+        let kind = &statement.sql[kind.start..kind.end];
+        format!("ALTER {kind} {} SET UNLOGGED", &statement.sql[rest[0].start..rest[2].end])
+    });
+    Some((text, again))
+}
+
 /// The table of a COPY.
 pub(super) fn copied(statement: &Statement<'_>) -> Option<Name> {
     let sql = statement.sql.as_bytes();
@@ -141,6 +163,26 @@ mod tests {
         let first = sql.split_whitespace().next().unwrap().to_ascii_lowercase();
         let first = first.as_bytes();
         kind(&Statement { sql, first, number: 1, offset: 0, standard_strings: true })
+    }
+
+    #[test]
+    fn what_a_crash_would_empty() {
+        let of =
+            |sql| logged(&Statement { sql, first: b"create", number: 1, offset: 0, standard_strings: true });
+        assert_eq!(
+            of("CREATE UNLOGGED TABLE public.\"a b\" (\n  v int\n);"),
+            Some((
+                "CREATE TABLE public.\"a b\" (\n  v int\n);".to_owned(),
+                Some("ALTER TABLE public.\"a b\" SET UNLOGGED".to_owned())
+            ))
+        );
+        assert_eq!(
+            of("CREATE UNLOGGED SEQUENCE s.q;").unwrap().1.unwrap(),
+            "ALTER SEQUENCE s.q SET UNLOGGED"
+        );
+        assert_eq!(of("CREATE UNLOGGED TABLE t (v int);").unwrap().1, None);
+        assert_eq!(of("CREATE UNLOGGED TABLE p.t (v int) PARTITION BY HASH (v);"), None);
+        assert_eq!(of("CREATE TABLE p.unlogged (v int);"), None);
     }
 
     #[test]

@@ -33,6 +33,11 @@ const UNIT: usize = 4 << 20;
 /// Statements about indexes that wait for them may have this many bytes.
 const PATIENCE: usize = 1 << 20;
 
+/// What a row may have, with the unit that it ends.
+pub(super) fn longest_row(room: usize) -> usize {
+    (room / 2).max(2 * UNIT)
+}
+
 /// The sink of the one stream.
 pub(super) struct ParallelSink {
     pub(super) script: Script<Parallel>,
@@ -62,8 +67,7 @@ impl Sink for ParallelSink {
 pub(super) struct Parallel {
     url: DatabaseUrl,
     cx: Context,
-    /// Longest row.
-    room: usize,
+    longest_row: usize,
     ordered: Ordered,
     crew: Crew<Worker>,
     /// What earlier loads have brought.
@@ -73,6 +77,8 @@ pub(super) struct Parallel {
     /// Tables of this dump in which no row needs another.
     free: BTreeSet<Name>,
     settings: Arc<str>,
+    /// What makes tables unlogged, in the end.
+    unlogged: Arc<Mutex<Vec<String>>>,
     copy: Option<Copy>,
     /// Indexes are being built, and this is said of them.
     building: bool,
@@ -107,6 +113,7 @@ impl Parallel {
         url: DatabaseUrl,
         settings: String,
         load: &PostgresLoad,
+        unlogged: Arc<Mutex<Vec<String>>>,
         cx: Context,
     ) -> Result<Self> {
         let journal = journal::read(&client).await?;
@@ -116,11 +123,12 @@ impl Parallel {
             ordered,
             url,
             cx,
-            room: load.room.max(2 * UNIT),
+            longest_row: longest_row(load.room),
             crew: Crew::new(load.jobs, load.room),
             journal,
             found: 0,
             free: BTreeSet::new(),
+            unlogged,
             copy: None,
             building: false,
             later: Vec::new(),
@@ -178,7 +186,19 @@ impl Parallel {
 }
 
 impl Target for Parallel {
-    async fn statement(&mut self, statement: Statement<'_>) -> Result<()> {
+    async fn statement(&mut self, mut statement: Statement<'_>) -> Result<()> {
+        // The journal would say that rows are there which a crash has taken away.
+        let logged = kind::logged(&statement);
+        if let Some((sql, again)) = &logged {
+            let Some(again) = again else {
+                return Err(statement.located(
+                    Error::sink("an unlogged table whose schema is not named cannot be loaded over several connections")
+                        .hint("leave --jobs out, or dump with pg_dump 10.3 or newer"),
+                ));
+            };
+            statement.sql = sql;
+            self.unlogged.lock().await.push(again.clone());
+        }
         match kind(&statement) {
             Kind::Session => {
                 self.ordered.set(statement).await?;
@@ -248,7 +268,7 @@ impl Target for Parallel {
             }
             let least = UNIT.saturating_sub(copy.data.len());
             let Some(len) = copy.lines.push_to_row(&data, least) else {
-                if copy.data.len() + data.len() > self.room {
+                if copy.data.len() + data.len() > self.longest_row {
                     return Err(Error::usage("a row of the dump is longer than the memory for it")
                         .with("table", &copy.table)
                         .with("rows before it", copy.lines.rows().saturating_sub(1))

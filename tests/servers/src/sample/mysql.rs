@@ -8,6 +8,7 @@ use crate::{Flavour, MySqlServer};
 const SHOP: &[u8] = include_bytes!("../../sample/mysql-shop.sql");
 const MARIADB: &[u8] = include_bytes!("../../sample/mysql-mariadb.sql");
 const NASTY: &[u8] = include_bytes!("../../sample/mysql-nasty.sql");
+const RARE: &[u8] = include_bytes!("../../sample/mysql-rare.sql");
 const MYSQL: &[u8] = include_bytes!("../../sample/mysql-mysql.sql");
 
 /// The accounts that own the shop's views and programs, every one of them hard on a tool that edits DEFINER clauses
@@ -50,6 +51,12 @@ pub fn load_shop_specials(server: &MySqlServer, db: &str) -> Result<()> {
         return server.load(db, Cursor::new(MARIADB));
     }
     server.load(db, Cursor::new(MYSQL))
+}
+
+/// Creates the database and what both flavours have and samples seldom show: types at their ends, partitions, foreign keys in a circle.
+pub fn load_rare(server: &MySqlServer, db: &str) -> Result<()> {
+    server.sql(format!("CREATE DATABASE {} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci;", quote(db)))?;
+    server.load(db, Cursor::new(RARE))
 }
 
 /// Creates the database and what is legal and rare in it: names and an account with line breaks and ends of comments,

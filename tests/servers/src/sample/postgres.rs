@@ -6,6 +6,7 @@ use crate::PostgresServer;
 use crate::error::Result;
 
 const SHOP: &[u8] = include_bytes!("../../sample/postgres-shop.sql");
+const RARE: &[u8] = include_bytes!("../../sample/postgres-rare.sql");
 const NASTY: &[u8] = include_bytes!("../../sample/postgres-nasty.sql");
 
 /// The roles that own and may read the shop, as the statements that make them: a server that a dump is restored into
@@ -35,6 +36,12 @@ pub fn load_postgres_nasty(server: &PostgresServer, db: &str, wide: u32) -> Resu
     create_database(server, db)?;
     let script = format!("\\set wide {wide}\n").into_bytes();
     server.load(db, Cursor::new([&script, NASTY].concat()))
+}
+
+/// Creates the database and one of every kind of object that an ordinary owner may make.
+pub fn load_postgres_rare(server: &PostgresServer, db: &str) -> Result<()> {
+    create_database(server, db)?;
+    server.load(db, Cursor::new(RARE))
 }
 
 /// An empty UTF-8 database, for a sample or for a restore.
