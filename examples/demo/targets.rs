@@ -97,9 +97,10 @@ impl Demo {
         self.run(program(&["copy", from, "env:DEMO_TARGET"]).args(more))?;
         let seconds = began.elapsed().as_secs_f64();
         step("dbferry compare … …");
-        let compared = match source.starts_with("redis") {
-            true => format!("{}/0", target.trim_end_matches('/')),
-            false => target.to_owned(),
+        let compared = if source.starts_with("redis") {
+            format!("{}/0", target.trim_end_matches('/'))
+        } else {
+            target.to_owned()
         };
         self.run(
             program(&["compare", "env:DEMO_SOURCE", "env:DEMO_COMPARED"]).env("DEMO_COMPARED", compared),

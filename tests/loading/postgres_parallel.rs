@@ -87,9 +87,10 @@ fn nasty() -> TestResult {
 /// Rows of tables that do something with each other arrive as psql brings them.
 fn ordered() -> TestResult {
     let server = test_servers::postgres()?;
-    let rows = |count: u32| (0..count).map(|row| format!("{row}\t{}\n", row / 2)).collect::<String>();
+    let rows =
+        |count: u32| (0..count).map(|row| format!("{row}\t{}\n", row / 2)).collect::<Vec<_>>().concat();
     let big = "x".repeat(100);
-    let wide: String = (0..150_000).map(|row| format!("{row}\t{big}\n")).collect();
+    let wide = (0..150_000).map(|row| format!("{row}\t{big}\n")).collect::<Vec<_>>().concat();
     let dump = format!(
         "CREATE TABLE public.heard (n serial, what text);\n\
          CREATE FUNCTION public.hear() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.heard (what) VALUES (NEW.id); RETURN NULL; END';\n\

@@ -59,6 +59,9 @@ impl Look<'_> {
     }
 
     fn mode(&self, text: &str) -> String {
+        // MariaDB's catalogue has another name for this one than its variable.
+        let name = |mode: &str| if mode == "INVALID_DATES" { "ALLOW_INVALID_DATES" } else { mode }.to_owned();
+        let text = &text.split(',').map(name).collect::<Vec<_>>().join(",");
         if self.side.across { normal::sql_mode(text) } else { text.to_owned() }
     }
 

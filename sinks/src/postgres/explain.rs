@@ -66,14 +66,12 @@ pub(super) fn nothing_applied(error: Error) -> Error {
 
 /// True when another try may go through: the connection is gone, or the server said so.
 pub(super) fn passes(error: &tokio_postgres::Error) -> bool {
-    match error.as_db_error() {
-        Some(server) => is_passing(server.code().code()),
-        // A value that could not be read, for one, stays what it is.
-        None => {
-            error.is_closed()
-                || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
-        }
+    if let Some(server) = error.as_db_error() {
+        return is_passing(server.code().code());
     }
+    // A value that could not be read, for one, stays what it is.
+    let cause = std::error::Error::source(error);
+    error.is_closed() || cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
 fn is_passing(code: &str) -> bool {

@@ -39,7 +39,7 @@ pub(super) fn kind(statement: &Statement<'_>) -> Kind {
         b"reset" => Kind::Session,
         b"select" => {
             let at = if is(1, "pg_catalog") && symbol(2, b'.') { 3 } else { 1 };
-            let own = |token: &&Token| token.is(sql, "setval") || token.bytes(sql).starts_with(b"lo");
+            let own = |token: &Token| token.is(sql, "setval") || token.bytes(sql).starts_with(b"lo");
             let restores = |token: &Token| token.bytes(sql).starts_with(b"pg_restore_");
             if is(at, "set_config") {
                 Kind::Session
@@ -50,7 +50,7 @@ pub(super) fn kind(statement: &Statement<'_>) -> Kind {
             {
                 // Statistics of the optimizer.
                 Kind::OfIndex
-            } else if head.get(at).filter(own).is_some() {
+            } else if head.get(at).is_some_and(own) {
                 Kind::Other
             } else {
                 Kind::Entangles

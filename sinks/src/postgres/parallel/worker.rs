@@ -57,13 +57,11 @@ impl Unit {
     }
 
     fn what(&self) -> String {
-        match &self.rows {
-            Some(rows) => format!("rows of {}", rows.table),
-            None => {
-                let head: Vec<&str> = self.sql.split_whitespace().take(6).collect();
-                format!("`{}…`", head.join(" ").chars().take(100).collect::<String>())
-            }
+        if let Some(rows) = &self.rows {
+            return format!("rows of {}", rows.table);
         }
+        let head: Vec<&str> = self.sql.split_whitespace().take(6).collect();
+        format!("`{}…`", head.join(" ").chars().take(100).collect::<String>())
     }
 }
 
