@@ -310,6 +310,7 @@ fn is_plain(data: &[u8]) -> bool {
 }
 
 /// UTF-8 inside a JSON string: quotes, backslashes and control characters are escaped.
+#[allow(clippy::needless_bitwise_bool, reason = "without a branch, many bytes are looked at at once")]
 fn escape(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len() + 16);
     for piece in text.chunks(32) {
