@@ -7,7 +7,7 @@ use pipeline::endpoint::{DatabaseUrl, Engine};
 use pipeline::{Context, Error, Result};
 
 use super::args::{CopyArgs, ProfileArg};
-use super::{redis, size};
+use super::{engine, redis, size};
 
 /// A look that takes longer is no quick one: the copy goes on without it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub(crate) async fn look(args: &CopyArgs, pairs: &[(DatabaseUrl, DatabaseUrl)], 
                 continue;
             }
         };
-        judge(&findings, cx)?;
+        judge(&findings, engine::chooses(&args.source)?, cx)?;
     }
     Ok(())
 }
@@ -55,12 +55,13 @@ fn wishes(args: &CopyArgs) -> Result<Wishes> {
     })
 }
 
-fn judge(findings: &[Finding], cx: &Context) -> Result<()> {
+/// What would end a copy of everything may be no `part` of this one, and is a warning then.
+fn judge(findings: &[Finding], part: bool, cx: &Context) -> Result<()> {
     let mut error = Error::sink("this copy would fail half-way, and was not begun");
     let mut blocked = false;
     for finding in findings {
         match finding.level {
-            Level::Blocker => {
+            Level::Blocker if !part => {
                 blocked = true;
                 error = error.with(finding.subject, &finding.text);
                 if let Some(fix) = &finding.fix {
@@ -69,7 +70,7 @@ fn judge(findings: &[Finding], cx: &Context) -> Result<()> {
             }
             // What is there may be, since that was asked for.
             Level::Warning if finding.subject == "contents" => {}
-            Level::Warning => {
+            Level::Warning | Level::Blocker => {
                 let fix = finding.fix.as_ref().map_or_else(String::new, |fix| format!(" ({fix})"));
                 cx.warn(format!("{}: {}{fix}", finding.subject, finding.text));
             }
