@@ -107,34 +107,63 @@ impl Reading {
 
 /// All meters of a run. Parts that run the same stage share a row.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<Vec<Arc<Meter>>>>);
+pub struct Board(Arc<Mutex<Meters>>);
+
+#[derive(Debug, Default)]
+struct Meters {
+    /// A row for every stage, in order of first appearance, with what those have done that nobody holds any more. A run may have some hundred thousand
+    /// parts, and is looked at ten times a second.
+    past: Vec<Reading>,
+    live: Vec<Arc<Meter>>,
+}
 
 impl Board {
     /// A new meter on the board.
     pub fn meter(&self, name: impl Into<String>) -> Arc<Meter> {
         let meter = Meter::new(name);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&meter));
+        let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if meters.past.iter().all(|row| row.stage != meter.name) {
+            let stage = meter.name.clone();
+            let nothing = Reading {
+                stage,
+                bytes_in: 0,
+                bytes_out: 0,
+                busy_seconds: 0.0,
+                wait_input_seconds: 0.0,
+                wait_output_seconds: 0.0,
+            };
+            meters.past.push(nothing);
+        }
+        meters.live.push(Arc::clone(&meter));
         meter
     }
 
     /// One reading per stage name, in order of first appearance, summed over the parts.
     pub fn read(&self) -> Vec<Reading> {
-        let mut rows: Vec<Reading> = Vec::new();
-        for meter in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let reading = meter.read();
-            match rows.iter_mut().find(|row| row.stage == reading.stage) {
-                None => rows.push(reading),
-                Some(row) => {
-                    row.bytes_in += reading.bytes_in;
-                    row.bytes_out += reading.bytes_out;
-                    row.busy_seconds += reading.busy_seconds;
-                    row.wait_input_seconds += reading.wait_input_seconds;
-                    row.wait_output_seconds += reading.wait_output_seconds;
-                }
+        let mut meters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Meters { past, live } = &mut *meters;
+        live.retain(|meter| {
+            let over = meter.done.load(Relaxed) && Arc::strong_count(meter) == 1;
+            if over {
+                add(past, &meter.read());
             }
+            !over
+        });
+        let mut rows = past.clone();
+        for meter in live.iter() {
+            add(&mut rows, &meter.read());
         }
         rows
     }
+}
+
+fn add(rows: &mut [Reading], reading: &Reading) {
+    let Some(row) = rows.iter_mut().find(|row| row.stage == reading.stage) else { return };
+    row.bytes_in += reading.bytes_in;
+    row.bytes_out += reading.bytes_out;
+    row.busy_seconds += reading.busy_seconds;
+    row.wait_input_seconds += reading.wait_input_seconds;
+    row.wait_output_seconds += reading.wait_output_seconds;
 }
 
 /// The stage that the others waited for: the one with the highest utilisation. `None` when nothing ran long enough

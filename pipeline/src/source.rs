@@ -22,6 +22,8 @@ pub enum Format {
     Postgres,
     /// The custom format of `pg_dump`.
     PostgresCustom,
+    /// Rows of one PostgreSQL table in the text form of `COPY`, and nothing else.
+    PostgresRows,
     /// A tar stream.
     Tar,
     /// A Redis or Valkey snapshot.
@@ -41,6 +43,7 @@ impl Format {
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::PostgresCustom => "postgres-custom",
+            Self::PostgresRows => "postgres-rows",
             Self::Tar => "tar",
             Self::Rdb => "rdb",
             Self::Resp => "resp",

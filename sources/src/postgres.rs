@@ -27,7 +27,7 @@ mod native;
 mod tests;
 
 pub use client::pg_restore;
-pub use native::{PgNative, PgNativeOptions};
+pub use native::{PgNative, PgNativeOptions, Stored as PartsStored};
 
 /// How a PostgreSQL server is dumped.
 #[derive(Debug, Clone, Default)]

@@ -27,6 +27,24 @@ pub(crate) enum Fetched {
     Failed(Error),
 }
 
+/// Where the rows of a range go.
+pub(crate) enum Outlet<'a> {
+    /// The queue of a piece of one stream.
+    Piece(&'a mpsc::Sender<Fetched>),
+    /// A part of their own.
+    Part(&'a mut FrameSender),
+}
+
+impl Outlet<'_> {
+    /// Waits until there is room. False when nobody takes the rows any more.
+    pub(crate) async fn send(&mut self, data: Bytes) -> Result<bool> {
+        match self {
+            Self::Piece(to) => Ok(to.send(Fetched::Data(data)).await.is_ok()),
+            Self::Part(out) => out.send(data).await.map(|()| true),
+        }
+    }
+}
+
 /// The queue of one piece. Closed without [`Fetched::End`] when the connection is gone.
 pub(crate) fn piece() -> (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>) {
     mpsc::channel(AHEAD)
@@ -36,6 +54,9 @@ pub(crate) fn piece() -> (mpsc::Sender<Fetched>, mpsc::Receiver<Fetched>) {
 pub(crate) fn places(readers: usize) -> usize {
     readers * 2
 }
+
+/// Bytes that the reader of a part of its own holds, beside its connection's: a buffer that is filled, and one on its way.
+pub(crate) const PART: usize = 3 * PIECE;
 
 /// Bytes that pieces hold which wait, and what delivers them.
 pub(crate) fn memory(readers: usize) -> usize {

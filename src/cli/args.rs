@@ -272,10 +272,14 @@ pub(crate) struct SourceArgs {
     #[arg(long, help_heading = "Source")]
     pub(crate) data_only: bool,
 
-    /// What a MySQL server becomes: one stream; or a directory (or prefix) with a file for every definition and for ranges of rows, as
-    /// mydumper writes it, by as many readers at once
+    /// What a MySQL or PostgreSQL server becomes: one stream; or a directory (or prefix) of files, with ranges of rows in files of their
+    /// own, which as many readers write at once
     #[arg(long, value_enum, default_value_t = LayoutArg::Stream, value_name = "LAYOUT", help_heading = "Source")]
     pub(crate) layout: LayoutArg,
+
+    /// How the parts of a directory are stored; worked out from the options of `copy`.
+    #[arg(skip)]
+    pub(crate) stored: sources::PartsStored,
 
     /// Seconds that the native engine waits for a lock, and lets others wait behind it
     #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Source")]

@@ -31,8 +31,11 @@ use super::{elasticache, engine, passwords, preflight, redis, render, size};
 const LOADING: usize = 4;
 
 /// Runs the command; answers whether a comparison that was asked for found both sides the same.
-pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
+pub(crate) async fn run(mut args: CopyArgs, cx: &Context) -> Result<bool> {
     let (from, destinations) = split(&args)?;
+    if directory(&args) {
+        args.source.stored = stored(&args, &from)?;
+    }
     if let [first, rest @ ..] = destinations.as_slice()
         && rest.contains(first)
     {
@@ -151,6 +154,26 @@ pub(crate) async fn run(args: CopyArgs, cx: &Context) -> Result<bool> {
 /// Parts that are carried at once; of a directory one for each reader.
 fn lanes(args: &CopyArgs) -> usize {
     if directory(args) { args.source.readers.max(1) } else { args.jobs.unwrap_or(1).max(1) }
+}
+
+/// How the files of a directory are stored, which a PostgreSQL restore is told in a file among them.
+fn stored(args: &CopyArgs, from: &From) -> Result<sources::PartsStored> {
+    let codec = match &args.compress {
+        Some(text) => Compression::from_str(text)?.codec,
+        None => Codec::Zstd,
+    };
+    let encrypted = !args.encrypt_to.is_empty() || args.encrypt_passphrase_file.is_some();
+    if encrypted && matches!(from, From::Database(url) if url.engine == Engine::Postgres) {
+        return Err(Error::usage("`--layout directory` of a PostgreSQL server cannot be encrypted: its `restore.sql` lets psql read the files")
+            .hint("leave `--layout directory` out: one stream can be encrypted"));
+    }
+    let reader = match codec {
+        Codec::None => None,
+        Codec::Gzip => Some("gzip -dc"),
+        Codec::Zstd => Some("zstd -dc"),
+        Codec::Lz4 => Some("lz4 -dc"),
+    };
+    Ok(sources::PartsStored { ending: codec.extension(), reader })
 }
 
 /// Whether the archive is a directory of many files.
@@ -654,7 +677,9 @@ fn file_options(args: &CopyArgs, names: &Names) -> FileOptions {
 
 /// What `--compress` asks for, else what the name's ending says. The two must not contradict each other.
 fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
-    let by_name = Compression::of_file_name(name);
+    // The name of a directory says nothing of the files in it.
+    let by_name =
+        if directory(args) { Compression::new(Codec::None) } else { Compression::of_file_name(name) };
     let mut compression = match &args.compress {
         None if directory(args) && by_name.codec == Codec::None => Compression::new(Codec::Zstd),
         None => by_name,

@@ -53,9 +53,15 @@ pub(crate) fn check(from: &From, args: &SourceArgs) -> Result<()> {
         .hint("leave them out: what is dumped already is carried whole"));
     }
     let native_mysql = engine == Some(Engine::Mysql) && mysql(args)?.is_some();
-    if args.layout == LayoutArg::Directory && !native_mysql {
-        return Err(Error::usage("`--layout directory` belongs to a MySQL server that is read natively")
-            .hint("leave it out: everything else is one stream"));
+    let native_postgres = match from {
+        From::Database(url) if url.engine == Engine::Postgres => postgres(url, args)?.is_some(),
+        _ => false,
+    };
+    if args.layout == LayoutArg::Directory && !native_mysql && !native_postgres {
+        return Err(Error::usage(
+            "`--layout directory` belongs to a MySQL or PostgreSQL server that is read natively",
+        )
+        .hint("leave it out: everything else is one stream"));
     }
     if args.snapshot.is_some() && !native_mysql {
         return Err(Error::usage("`--snapshot` belongs to a MySQL server that is read natively")
@@ -93,6 +99,7 @@ fn postgres(url: &DatabaseUrl, args: &SourceArgs) -> Result<Option<PgNativeOptio
         readers: args.readers.max(1),
         patience: Duration::from_secs(args.max_lock_time),
         insist: args.engine == EngineArg::Native,
+        directory: (args.layout == LayoutArg::Directory).then(|| args.stored.clone()),
     }))
 }
 

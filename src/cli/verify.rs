@@ -287,6 +287,7 @@ impl Checked {
         render::say(&format!("  raw: {}, length and {}", size::show(self.raw.bytes), digests(&self.raw)));
         let grammar = match self.format {
             Format::Opaque => "content of unknown kind, carried as it is".to_owned(),
+            Format::PostgresRows => "rows for COPY, carried as they are".to_owned(),
             Format::Resp | Format::JsonLines => {
                 format!("{}, made of a snapshot, carried as it is", self.format)
             }

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use test_servers::fingerprint::{self, MySqlView};
-use test_servers::{Flavour, MySqlOptions, MySqlServer, Needs, TestResult, Trials, sample};
+use test_servers::fingerprint::{self, MySqlView, PostgresView};
+use test_servers::{Flavour, MySqlOptions, MySqlServer, Needs, PostgresServer, TestResult, Trials, sample};
 
 use crate::native::rounds;
 use crate::tool::Tool;
@@ -19,6 +19,12 @@ pub(crate) fn trials(trials: Trials) -> Trials {
         .with("layout_directory_of_mysql", &[Needs::MySql], || comes_back(&test_servers::mysql()?, &["zstd"]))
         .with("layout_directory_with_myloader", &[Needs::MariaDb, Needs::MyLoader], myloader)
         .with("layout_directory_of_several_databases", &[Needs::MariaDb], several)
+        .with("layout_directory_of_postgres_15", &[Needs::Postgres], || {
+            restored_by_psql(&test_servers::postgres()?, &["none", "gzip", "zstd"])
+        })
+        .with("layout_directory_of_postgres_18", &[Needs::PostgresUnstable], || {
+            restored_by_psql(&test_servers::postgres_unstable()?, &["lz4"])
+        })
         .with("layout_directory_killed_publishes_nothing", &[Needs::MariaDb], killed)
 }
 
@@ -218,6 +224,105 @@ fn several() -> TestResult {
     server.load("", std::io::Cursor::new(script(&tool, "d")))?;
     before[0].assert_same(&fingerprint::mysql(&server, "one", &view)?);
     before[1].assert_same(&fingerprint::mysql(&server, "two.x", &view)?);
+    Ok(())
+}
+
+/// `psql -f restore.sql` alone, whose programs are the stock ones.
+fn restored_by_psql(server: &PostgresServer, codecs: &[&str]) -> TestResult {
+    server.sql("postgres", sample::ROLES)?;
+    sample::load_postgres_nasty(server, "n", 300)?;
+    sample::load_postgres_bulk(server, "n", 30 << 20, 9)?;
+    server.sql(
+        "n",
+        "CREATE SCHEMA s; CREATE TABLE s.\"it's $x\" (id serial PRIMARY KEY, \"a b\" text); INSERT INTO s.\"it's $x\" (\"a b\") VALUES (E'\\\\.'), (NULL);
+         CREATE TABLE s.child (id int REFERENCES s.\"it's $x\", g int GENERATED ALWAYS AS (id * 2) STORED); INSERT INTO s.child VALUES (1), (2);
+         CREATE TABLE s.guarded (a int); INSERT INTO s.guarded VALUES (1); REVOKE ALL ON s.guarded FROM CURRENT_USER; ALTER TABLE s.guarded OWNER TO shop_owner; REVOKE ALL ON s.guarded FROM shop_owner;
+         CREATE MATERIALIZED VIEW s.m AS SELECT count(*) FROM s.child; SELECT lo_from_bytea(0, 'large \\x00'::bytea); ANALYZE",
+    )?;
+    let before = fingerprint::postgres(server, "n", &PostgresView::default())?;
+    let tool = Tool::postgres(server);
+    let url = server.url(server.admin(), "n")?;
+    for codec in codecs {
+        tool.expect(
+            0,
+            &url,
+            &[
+                "copy",
+                "env:DB",
+                "d",
+                "--overwrite",
+                "--layout",
+                "directory",
+                "--readers",
+                "3",
+                "--compress",
+                codec,
+            ],
+        );
+        let said = tool.expect(0, "", &["verify", "d"]);
+        assert!(said.contains("verified: d"), "{said}");
+        let manifest: serde_json::Value = serde_json::from_slice(&fs::read(tool.join("d/manifest.json"))?)?;
+        let parts = manifest["parts"].as_array().unwrap();
+        let rows: u64 = parts.iter().filter_map(|part| part["objects"]["public.bulk"].as_u64()).sum();
+        assert_eq!(rows.to_string(), server.query("n", "SELECT count(*) FROM bulk")?[0][0]);
+        assert!(
+            parts
+                .iter()
+                .filter(|part| part["path"].as_str().unwrap().starts_with("data/public.bulk."))
+                .count()
+                > 2
+        );
+        server.sql("postgres", "DROP DATABASE IF EXISTS back")?;
+        sample::create_database(server, "back")?;
+        let restore = |dir: &std::path::Path| {
+            server
+                .client("psql")
+                .args(["--no-psqlrc", "--quiet", "-f", "restore.sql", "--dbname", "back"])
+                .current_dir(dir)
+                .output()
+        };
+        let output = restore(&tool.join("d"))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !said.contains("ERROR"), "{codec}: {said}");
+        before.assert_same(&fingerprint::postgres(server, "back", &PostgresView::default())?);
+        // A file that is missing ends the restore.
+        let gone = parts
+            .iter()
+            .find_map(|part| part["path"].as_str().filter(|path| path.contains("bulk.00001")))
+            .unwrap();
+        fs::remove_file(tool.join("d").join(gone))?;
+        tool.expect(6, "", &["verify", "d"]);
+        server.sql("postgres", "DROP DATABASE back")?;
+        sample::create_database(server, "back")?;
+        assert!(!restore(&tool.join("d"))?.status.success(), "{codec}");
+    }
+    tool.expect(2, &url, &["copy", "env:DB", "x", "--layout", "directory", "--encrypt-to", "age1x"]);
+    tool.expect(2, "", &["copy", "d", "y.sql"]);
+    // Chosen tables, and definitions alone.
+    tool.expect(
+        0,
+        &url,
+        &[
+            "copy",
+            "env:DB",
+            "few",
+            "--layout",
+            "directory",
+            "--tables",
+            "s.*",
+            "--where",
+            "child=id > 1",
+            "--compress",
+            "none",
+        ],
+    );
+    let names: Vec<String> = fs::read_dir(tool.join("few/data"))?
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names.len() == 3 && names.contains(&"s.it%27s%20%24x.00000.copy".to_owned()), "{names:?}");
+    assert_eq!(fs::read_to_string(tool.join("few/data/s.child.00000.copy"))?, "2\n");
+    tool.expect(0, &url, &["copy", "env:DB", "shape", "--layout", "directory", "--schema-only"]);
+    assert!(!tool.join("shape/data").exists());
     Ok(())
 }
 

@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{MysqlOptions, inspect};
-use crate::window::{self, Fetched, Joiner};
+use crate::planned::Planned;
+use crate::window::{self, Fetched, Joiner, Outlet};
 use crate::{Selection, asked, whole};
 
 mod chunks;
@@ -44,7 +45,7 @@ pub struct NativeOptions {
 
 /// Bytes that the reader of one part of many holds, with its share of what all of them have in common.
 fn part_memory() -> usize {
-    3 * window::PIECE + 3 * wire::MEMORY
+    window::PART + 3 * wire::MEMORY
 }
 
 impl NativeOptions {
@@ -66,7 +67,7 @@ pub struct MysqlNative {
     native: NativeOptions,
     plan: Option<Plan>,
     /// The parts, when there are many.
-    directory: Option<directory::Directory>,
+    directory: Option<Planned>,
     facts: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -128,7 +129,9 @@ impl Source for MysqlNative {
             facts: Arc::clone(&self.facts),
         };
         if self.native.directory {
-            return self.directory.insert(directory::Directory::start(reader, cx)).next().await;
+            let cx = cx.clone();
+            let parts = Planned::start(|to| directory::plan(reader, to, cx));
+            return self.directory.insert(parts).next().await;
         }
         Ok(Some(whole(Some(Format::Mysql), expected, Box::new(reader))))
     }
@@ -307,21 +310,8 @@ impl From<Failure> for Broken {
     }
 }
 
-/// Where rows go.
-enum Outlet<'a> {
-    /// The queue of a piece of one stream.
-    Piece(&'a mpsc::Sender<Fetched>),
-    /// A part of their own.
-    Part(&'a mut FrameSender),
-}
-
-impl Outlet<'_> {
-    async fn send(&mut self, data: bytes::Bytes) -> std::result::Result<(), Broken> {
-        match self {
-            Self::Piece(to) => to.send(Fetched::Data(data)).await.map_err(|_| Broken::Unwanted),
-            Self::Part(out) => out.send(data).await.map_err(Broken::Error),
-        }
-    }
+async fn send(to: &mut Outlet<'_>, data: bytes::Bytes) -> std::result::Result<(), Broken> {
+    if to.send(data).await.map_err(Broken::Error)? { Ok(()) } else { Err(Broken::Unwanted) }
 }
 
 async fn fetch(
@@ -344,7 +334,7 @@ async fn fetch(
         }
         if let Some(piece) = inserts.piece() {
             sent += piece.len() as u64;
-            to.send(piece).await?;
+            send(&mut to, piece).await?;
         }
     }
     inserts.end();
@@ -352,7 +342,7 @@ async fn fetch(
     sent += rest.len() as u64;
     seen.add(inserts.rows(), sent);
     if !rest.is_empty() {
-        to.send(rest).await?;
+        send(&mut to, rest).await?;
     }
     wire.execute("ROLLBACK TO SAVEPOINT dbferry").await?;
     Ok(())

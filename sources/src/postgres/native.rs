@@ -17,9 +17,11 @@ use tokio::task::JoinSet;
 use tokio_postgres::error::SqlState;
 
 use super::{PgDump, PgOptions, chosen, client, inspect};
-use crate::window::{self, Fetched};
+use crate::planned::Planned;
+use crate::window::{self, Fetched, Outlet};
 use crate::{Content, Selection, asked, whole};
 
+mod directory;
 mod look;
 mod ranges;
 mod script;
@@ -27,6 +29,7 @@ mod section;
 mod snapshot;
 mod splice;
 
+pub use directory::Stored;
 use ranges::Seen;
 
 /// The first version whose tables can be read by ranges of their blocks.
@@ -41,11 +44,21 @@ pub struct PgNativeOptions {
     pub patience: Duration,
     /// Fails with a server that is too old, instead of leaving it to `pg_dump`.
     pub insist: bool,
+    /// Many parts instead of one stream, and how those with rows are stored.
+    pub directory: Option<Stored>,
+}
+
+/// Bytes that the reader of one part of many holds, with its share of what all of them have in common.
+fn part_memory() -> usize {
+    window::PART + 2 * wire::MEMORY + section::MEMORY / 2
 }
 
 impl PgNativeOptions {
     /// Bytes that a reader with these options holds.
     pub fn memory(&self) -> usize {
+        if self.directory.is_some() {
+            return part_memory();
+        }
         let working = self.readers * (window::PIECE + wire::MEMORY) + wire::MEMORY;
         window::memory(self.readers) + working + section::MEMORY
     }
@@ -60,6 +73,8 @@ pub struct PgNative {
     plan: Option<Plan>,
     /// Does it all, when the server is too old.
     instead: Option<PgDump>,
+    /// The parts, when there are many.
+    directory: Option<Planned>,
     facts: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
@@ -83,7 +98,15 @@ impl PgNative {
         }
         // It also checks the options.
         let instead = PgDump::new(url.clone(), options.clone())?;
-        Ok(Self { url, options, native, plan: None, instead: Some(instead), facts: Arc::default() })
+        Ok(Self {
+            url,
+            options,
+            native,
+            plan: None,
+            instead: Some(instead),
+            directory: None,
+            facts: Arc::default(),
+        })
     }
 }
 
@@ -96,7 +119,7 @@ impl Source for PgNative {
     async fn probe(&mut self, cx: &Context) -> Result<SourceInfo> {
         let server = inspect::inspect(&self.url).await?;
         if server.major < OLDEST {
-            if self.native.insist {
+            if self.native.insist || self.native.directory.is_some() {
                 return Err(Error::source(format!("{} is too old for `--engine native`", server.version))
                     .hint(format!(
                         "PostgreSQL {OLDEST} or newer is read natively; `--engine client` reads all"
@@ -143,6 +166,9 @@ impl Source for PgNative {
         if let Some(instead) = &mut self.instead {
             return instead.next_part(cx).await;
         }
+        if let Some(directory) = &mut self.directory {
+            return directory.next().await;
+        }
         let Some(plan) = self.plan.take() else { return Ok(None) };
         let expected = plan.expected;
         let reader = NativeReader {
@@ -152,6 +178,11 @@ impl Source for PgNative {
             selection: self.options.selection.clone(),
             facts: Arc::clone(&self.facts),
         };
+        if let Some(stored) = self.native.directory.clone() {
+            let cx = cx.clone();
+            let parts = Planned::start(|to| directory::plan(reader, stored, to, cx));
+            return self.directory.insert(parts).next().await;
+        }
         Ok(Some(whole(Some(Format::Postgres), expected, Box::new(reader))))
     }
 
@@ -184,7 +215,8 @@ impl Reader for NativeReader {
 }
 
 impl NativeReader {
-    async fn dump(&self, out: &mut FrameSender, cx: &Context) -> Result<()> {
+    /// Takes the snapshot: what it shows, the connection that holds it, and those that read.
+    async fn begin(&self, cx: &Context) -> Result<(Opened, Wire, Vec<Wire>)> {
         let taken = snapshot::take(
             &snapshot::Wanted {
                 url: &self.url,
@@ -218,28 +250,47 @@ impl NativeReader {
         self.note("readers", wires.len().to_string());
         let block =
             look::ask(&mut leader, &self.url, "SELECT pg_catalog.current_setting('block_size')").await?;
+        let block = block.parse().unwrap_or(8192);
+        Ok((Opened { name, relations, chosen, locked, block }, leader, wires))
+    }
+
+    /// Whether large objects belong to the dump. With tables that were named goes what belongs to them, and large objects belong to none.
+    async fn has_objects(&self, leader: &mut Wire) -> Result<bool> {
         let objects = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)";
-        // With tables that were named goes what belongs to them, and large objects belong to none.
-        let objects = content != Content::Schema
+        Ok(self.selection.content() != Content::Schema
             && !self.selection.names_tables()
-            && look::ask(&mut leader, &self.url, objects).await? == "t";
-        let sections = section::Sections {
+            && look::ask(leader, &self.url, objects).await? == "t")
+    }
+
+    fn sections<'a>(&'a self, snapshot: &'a str) -> section::Sections<'a> {
+        section::Sections {
             url: &self.url,
             client: &self.plan.client,
             arguments: &self.plan.arguments,
-            snapshot: &name,
+            snapshot,
             encoding: &self.plan.encoding,
             patience: self.options.patience,
-        };
-        let script = script::Script {
+        }
+    }
+
+    fn script<'a>(&'a self, opened: &'a Opened, split: bool) -> script::Script<'a> {
+        script::Script {
             url: &self.url,
-            relations: &relations,
+            relations: &opened.relations,
             without_owners: self.plan.without_owners,
-            split: wires.len() > 1,
-            block: block.parse().unwrap_or(8192),
-            locked,
-            fills: content != Content::Schema,
-        };
+            split,
+            block: opened.block,
+            locked: opened.locked,
+            fills: self.selection.content() != Content::Schema,
+        }
+    }
+
+    async fn dump(&self, out: &mut FrameSender, cx: &Context) -> Result<()> {
+        let (opened, mut leader, wires) = self.begin(cx).await?;
+        let objects = self.has_objects(&mut leader).await?;
+        let sections = self.sections(&opened.name);
+        let script = self.script(&opened, wires.len() > 1);
+        let tables = opened.chosen.arguments.as_slice();
         let places = window::places(wires.len());
         let (jobs, queue) = mpsc::channel(places);
         let queue = Arc::new(tokio::sync::Mutex::new(queue));
@@ -257,8 +308,8 @@ impl NativeReader {
         let only_large = ["--section=data", "--blobs", "--schema=pg_toast"];
         // The first that fails ends the others. A channel that one of them closed is told after what closed it.
         tokio::try_join!(
-            sections.run(&["--section=pre-data"], &chosen.arguments, pre, cx),
-            sections.run(&["--section=post-data"], &chosen.arguments, post, cx),
+            sections.run(&["--section=pre-data"], tables, pre, cx),
+            sections.run(&["--section=post-data"], tables, post, cx),
             async { if objects { sections.run(&only_large, &[], large, cx).await } else { Ok(()) } },
             async {
                 script.hand_out(jobs, segments).await;
@@ -272,6 +323,18 @@ impl NativeReader {
     fn note(&self, name: &str, value: String) {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), value);
     }
+}
+
+/// A database whose snapshot was taken.
+struct Opened {
+    /// The snapshot's name.
+    name: String,
+    relations: Vec<look::Relation>,
+    chosen: chosen::Chosen,
+    /// The readers hold locks on all tables.
+    locked: bool,
+    /// Bytes of a block.
+    block: u64,
 }
 
 /// Rows that one connection fetches.
@@ -289,8 +352,11 @@ async fn work(mut wire: Wire, url: &DatabaseUrl, queue: &tokio::sync::Mutex<mpsc
     loop {
         let job = queue.lock().await.recv().await;
         let Some(job) = job else { return };
-        let last = match fetch(&mut wire, &job, url).await {
-            Ok(Some(last)) => last,
+        let last = match fetch(&mut wire, &job.copy, &job.table, url, &mut Outlet::Piece(&job.to)).await {
+            Ok(Some((_, bytes))) => {
+                job.seen.add(job.blocks, bytes);
+                Fetched::End
+            }
             // Nobody takes the rows any more.
             Ok(None) => return,
             Err(error) => Fetched::Failed(error),
@@ -302,36 +368,39 @@ async fn work(mut wire: Wire, url: &DatabaseUrl, queue: &tokio::sync::Mutex<mpsc
     }
 }
 
-async fn fetch(wire: &mut Wire, job: &Job, url: &DatabaseUrl) -> Result<Option<Fetched>> {
+/// Fetches a range. Answers how many rows and bytes it has, or nothing when nobody takes the rows any more.
+async fn fetch(
+    wire: &mut Wire,
+    copy: &[u8],
+    table: &str,
+    url: &DatabaseUrl,
+    to: &mut Outlet<'_>,
+) -> Result<Option<(u64, u64)>> {
     let failed = |failure: Failure| match failure {
-        Failure::Server { code, message } => {
-            refused(&code, &message, &format!("{} cannot be read", job.table))
-        }
+        Failure::Server { code, message } => refused(&code, &message, &format!("{table} cannot be read")),
         Failure::Lost(error) => {
-            Error::source(format!("the connection to {} was lost while reading {}", url.place(), job.table))
+            Error::source(format!("the connection to {} was lost while reading {table}", url.place()))
                 .of_kind(Kind::Temporary)
                 .caused_by(error)
         }
     };
-    wire.copy(&job.copy).await.map_err(failed)?;
+    wire.copy(copy).await.map_err(failed)?;
     let (mut rows, mut bytes) = (0, 0);
     loop {
         let mut piece = Vec::with_capacity(window::PIECE);
         let ended = wire.fill(&mut piece, window::PIECE).await.map_err(failed)?;
         rows += memchr::memchr_iter(b'\n', &piece).count() as u64;
         bytes += piece.len() as u64;
-        if !piece.is_empty() && job.to.send(Fetched::Data(piece.into())).await.is_err() {
+        if !piece.is_empty() && !to.send(piece.into()).await? {
             return Ok(None);
         }
         if let Some(counted) = ended {
             if counted != rows {
                 return Err(Error::truncated(format!(
-                    "the server says that it sent {counted} rows of {}, and {rows} came",
-                    job.table
+                    "the server says that it sent {counted} rows of {table}, and {rows} came"
                 )));
             }
-            job.seen.add(job.blocks, bytes);
-            return Ok(Some(Fetched::End));
+            return Ok(Some((rows, bytes)));
         }
     }
 }

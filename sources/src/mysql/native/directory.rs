@@ -11,22 +11,15 @@ use jiff::Timestamp;
 use pipeline::endpoint::DatabaseUrl;
 use pipeline::{Context, Counted, Error, Format, FrameSender, Part, Phase, Reader, Result};
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
 
 use super::chunks::{Chunks, Seen};
 use super::look::{self, Look, Program, Relation, Shape, broken_view};
 use super::rows::Inserts;
 use super::script::rows_of;
-use super::{Broken, NativeReader, Opened, Outlet, explain, fetch, identifier};
+use super::{Broken, NativeReader, Opened, explain, fetch, identifier};
 use crate::Content;
-
-/// Parts that are planned before a lane is free for them.
-const AHEAD: usize = 4;
-
-/// A large table is cut into about this many parts, of between so many bytes.
-const SHARE: u64 = 32;
-const SMALLEST: u64 = 8 << 20;
-const LARGEST: u64 = 64 << 20;
+use crate::planned::{Planner, Text, target};
+use crate::window::Outlet;
 
 /// Names are made of at most this many bytes of what they name: two of them and an ending are the name of a file.
 const NAME: usize = 90;
@@ -36,41 +29,6 @@ const HEAD: &str = "SET NAMES utf8mb4;\nSET TIME_ZONE='+00:00', UNIQUE_CHECKS=0,
 
 /// Tells a whole file from a cut one.
 const TAIL: &[u8] = b"\n-- Dump completed\n";
-
-/// The parts of a dump that is under way.
-#[derive(Debug)]
-pub(super) struct Directory {
-    planned: mpsc::Receiver<Result<Option<Part>>>,
-    /// Ends with this.
-    _planner: JoinSet<()>,
-}
-
-impl Directory {
-    /// Takes the snapshot and begins.
-    pub(super) fn start(reader: NativeReader, cx: &Context) -> Self {
-        let (to, planned) = mpsc::channel(AHEAD);
-        let mut planner = JoinSet::new();
-        let cx = cx.clone();
-        planner.spawn(async move {
-            let began = Timestamp::now();
-            let last = match plan(&reader, began, &to, &cx).await {
-                Ok(()) => Ok(None),
-                Err(error) => Err(error),
-            };
-            // Whoever wants no more parts has an error of its own.
-            to.send(last).await.ok();
-        });
-        Self { planned, _planner: planner }
-    }
-
-    /// The next part, `None` after the last. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<Option<Part>> {
-        self.planned
-            .recv()
-            .await
-            .unwrap_or_else(|| Err(Error::bug("the planning of a dump ended without a word")))
-    }
-}
 
 /// What the parts' readers share.
 struct Shared {
@@ -107,20 +65,18 @@ fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-struct Planner<'a> {
+struct Layout<'a> {
     reader: &'a NativeReader,
     relations: &'a [Relation],
     shared: Arc<Shared>,
     named: bool,
-    to: &'a mpsc::Sender<Result<Option<Part>>>,
+    to: Planner,
 }
 
-async fn plan(
-    reader: &NativeReader,
-    began: Timestamp,
-    to: &mpsc::Sender<Result<Option<Part>>>,
-    cx: &Context,
-) -> Result<()> {
+/// Takes the snapshot and plans the parts.
+pub(super) async fn plan(reader: NativeReader, to: Planner, cx: Context) -> Result<()> {
+    let (reader, cx) = (&reader, &cx);
+    let began = Timestamp::now();
     let Opened { look, relations, wires, mut walker, position } = reader.begin(cx).await?;
     let (back, idle) = mpsc::unbounded_channel();
     for wire in wires {
@@ -128,26 +84,26 @@ async fn plan(
         back.send(wire).ok();
     }
     let shared = Shared { url: reader.url.clone(), look: Mutex::new(look), idle: Mutex::new(idle), back };
-    let planner = Planner {
+    let layout = Layout {
         reader,
         relations: &relations,
         shared: Arc::new(shared),
         named: reader.url.databases.len() != 1,
         to,
     };
-    let tables = planner.definitions().await?;
-    let broken = planner.placeholders().await?;
-    if planner.fills() {
-        planner.rows(&tables, &mut walker).await?;
+    let tables = layout.definitions().await?;
+    let broken = layout.placeholders().await?;
+    if layout.fills() {
+        layout.rows(&tables, &mut walker).await?;
     }
     drop(tables);
-    if planner.defines() {
-        planner.behind(&broken, cx).await?;
+    if layout.defines() {
+        layout.behind(&broken, cx).await?;
     }
-    planner.metadata(began, position.as_deref()).await
+    layout.metadata(began, position.as_deref()).await
 }
 
-impl Planner<'_> {
+impl Layout<'_> {
     fn defines(&self) -> bool {
         self.reader.selection.content() != Content::Data
     }
@@ -161,7 +117,7 @@ impl Planner<'_> {
     }
 
     async fn send(&self, part: Part) -> Result<()> {
-        self.to.send(Ok(Some(part))).await.map_err(|_| Error::closed())
+        self.to.send(part).await
     }
 
     /// What stands in front of a file's statements.
@@ -172,7 +128,8 @@ impl Planner<'_> {
 
     async fn text(&self, path: String, phase: Phase, schema: &str, statements: &[u8]) -> Result<()> {
         let text = [&self.head(schema), statements, TAIL].concat();
-        self.send(Part { phase, ..Part::new(Some(path), Some(Format::Mysql), Box::new(Text(text))) }).await
+        self.send(Part { phase, ..Part::new(Some(path), Some(Format::Mysql), Box::new(Text(text.into()))) })
+            .await
     }
 
     /// What has to be there before rows.
@@ -187,7 +144,7 @@ impl Planner<'_> {
                 let text =
                     [format!("-- dbferry {}\n", env!("CARGO_PKG_VERSION")).as_bytes(), &made, TAIL].concat();
                 let path = format!("{database}-schema-create.sql");
-                let reader = Box::new(Text(text));
+                let reader = Box::new(Text(text.into()));
                 self.send(Part {
                     phase: Phase::Schema,
                     ..Part::new(Some(path), Some(Format::Mysql), reader)
@@ -253,7 +210,7 @@ impl Planner<'_> {
         sorted.sort_by_key(|table| std::cmp::Reverse(table.relation.bytes));
         for table in sorted {
             let relation = &table.relation;
-            let target = (relation.bytes / SHARE).clamp(SMALLEST, LARGEST);
+            let target = target(relation.bytes);
             let mut look = self.shared.look.lock().await;
             let columns = look.columns(relation).await?;
             let large = relation.innodb && relation.bytes > target && walker.is_some();
@@ -364,7 +321,7 @@ impl Planner<'_> {
         }
         lines.push(format!("Finished dump at: {}\n", shown(Timestamp::now())));
         let text = lines.concat();
-        let reader = Box::new(Text(text.into_bytes()));
+        let reader = Box::new(Text(text.into()));
         self.send(Part {
             phase: Phase::Finish,
             rewritten: false,
@@ -391,21 +348,6 @@ fn file_name(name: &str) -> String {
     }
     let cut = (0..=NAME).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     format!("{}~{:016x}", &text[..cut], hash(name.as_bytes()))
-}
-
-/// A part that is made already.
-struct Text(Vec<u8>);
-
-#[async_trait]
-impl Reader for Text {
-    /// A definition, which is small and was planned already.
-    fn memory(&self) -> usize {
-        0
-    }
-
-    async fn read(self: Box<Self>, out: &mut FrameSender, _: &Context) -> Result<()> {
-        out.send(self.0.into()).await
-    }
 }
 
 /// A range of a table.

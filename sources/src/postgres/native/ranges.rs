@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::look::Relation;
 use crate::window::TARGET;
 
-/// Blocks of a range are at most this many, however little the ones before gave: an empty stretch may be followed by a full one.
+/// Blocks of a range that should give [`TARGET`] bytes are at most this many, however little the ones before gave: an empty stretch may be followed by a full one.
 const MOST: u64 = 2048;
 
 /// What the ranges that were read tell about those to come.
@@ -24,11 +24,11 @@ impl Seen {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Blocks that give about [`TARGET`] bytes; `guess` is how many bytes one may give.
-    fn wanted(&self, guess: u64) -> u64 {
+    /// Blocks that give about `target` bytes; `guess` is how many bytes one may give.
+    fn wanted(&self, target: u64, guess: u64) -> u64 {
         let (blocks, bytes) = (self.blocks.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
         let each = bytes.checked_div(blocks).unwrap_or(guess);
-        (TARGET / each.max(1)).clamp(1, MOST)
+        (target / each.max(1)).clamp(1, MOST * (target / TARGET).max(1))
     }
 }
 
@@ -45,17 +45,18 @@ pub(super) struct Ranges {
     next: u64,
     blocks: u64,
     guess: u64,
+    target: u64,
     ended: bool,
 }
 
 impl Ranges {
-    /// `split` is whether the table may be cut at all.
-    pub(super) fn plan(table: &Relation, split: bool, block: u64) -> Self {
+    /// `split` is whether the table may be cut at all; each range then gives about `target` bytes.
+    pub(super) fn plan(table: &Relation, split: bool, block: u64, target: u64) -> Self {
         let guess = block + table.toast / table.blocks.max(1);
         // A condition of its own, of an extension's table, is not mixed with ours; and without columns there is nothing to save.
         let cut = split && table.heap && table.condition.is_empty() && !table.columns.is_empty();
-        let large = table.blocks.saturating_mul(guess) > TARGET;
-        Self { next: 0, blocks: if cut && large { table.blocks } else { 0 }, guess, ended: false }
+        let large = table.blocks.saturating_mul(guess) > target;
+        Self { next: 0, blocks: if cut && large { table.blocks } else { 0 }, guess, target, ended: false }
     }
 
     /// The next range, until the one without an end was given.
@@ -64,7 +65,7 @@ impl Ranges {
             return None;
         }
         let start = self.next;
-        let end = start + seen.wanted(self.guess);
+        let end = start + seen.wanted(self.target, self.guess);
         let mut conditions = Vec::new();
         if start > 0 {
             conditions.push(format!("ctid >= '({start},0)'"));
@@ -108,7 +109,7 @@ mod tests {
             [(400, 0, 8192), (5000, 0, 100), (5000, 1 << 40, 0), (1_000_000, 0, 1), (40_000_000, 0, 8000)]
         {
             let seen = Seen::default();
-            let mut ranges = Ranges::plan(&table(blocks, toast), true, 8192);
+            let mut ranges = Ranges::plan(&table(blocks, toast), true, 8192, TARGET);
             let (mut at, mut sum, mut open) = (0, 0, false);
             while let Some(range) = ranges.next(&seen) {
                 assert!(!open);
@@ -152,7 +153,7 @@ mod tests {
             (other(|table| table.columns.clear()), true),
             (other(|table| table.condition = b"WHERE a > 1".to_vec()), true),
         ] {
-            let mut ranges = Ranges::plan(&table, split, 8192);
+            let mut ranges = Ranges::plan(&table, split, 8192, TARGET);
             assert_eq!(ranges.next(&Seen::default()), whole);
             assert_eq!(ranges.next(&Seen::default()), None);
         }

@@ -12,7 +12,7 @@ use super::look::{Relation, Shape};
 use super::ranges::{Ranges, Seen};
 use super::section::Section;
 use super::{Job, broken, refused};
-use crate::window::{self, Fetched, Joiner};
+use crate::window::{self, Fetched, Joiner, TARGET};
 
 /// Sequences that are read by one statement.
 const BATCH: usize = 200;
@@ -54,7 +54,7 @@ impl Script<'_> {
                 return;
             }
             let seen = Arc::new(Seen::default());
-            let mut ranges = Ranges::plan(table, self.split, self.block);
+            let mut ranges = Ranges::plan(table, self.split, self.block, TARGET);
             while let Some(range) = ranges.next(&seen) {
                 let (to, rows) = window::piece();
                 let job = Job {
@@ -78,7 +78,7 @@ impl Script<'_> {
     }
 
     /// `COPY` as `pg_dump` asks for it, of the rows that fulfil `condition`.
-    fn copy(&self, table: &Relation, condition: &str) -> Vec<u8> {
+    pub(super) fn copy(&self, table: &Relation, condition: &str) -> Vec<u8> {
         let Relation { quoted, columns, condition: own, wanted, .. } = table;
         let copy = if [condition.as_bytes(), own, wanted].iter().all(|text| text.is_empty()) {
             [b"COPY ", quoted.as_slice(), b" ", columns, b" TO STDOUT"].concat()
@@ -172,7 +172,8 @@ impl Script<'_> {
         joiner.flush().await
     }
 
-    async fn sequences(&self, leader: &mut Wire, joiner: &mut Joiner<'_>) -> Result<()> {
+    /// The values of the sequences.
+    pub(super) async fn sequences(&self, leader: &mut Wire, joiner: &mut Joiner<'_>) -> Result<()> {
         let strange = || Error::source("the server gives no value of a sequence");
         let sequences: Vec<&Relation> = self.of(Shape::Sequence).filter(|_| self.fills).collect();
         for batch in sequences.chunks(BATCH) {

@@ -66,15 +66,28 @@ pub(super) struct Section {
     input: Bytes,
     splice: Splice,
     tail: Option<Vec<u8>>,
+    /// How the text begins.
+    head: Vec<u8>,
 }
 
 /// A section and where its text comes in; `first` is whether its head is the dump's.
 pub(super) fn section(first: bool) -> (FrameSender, Section) {
     let (sender, frames) = frame::channel(WAITING, Meter::new("pg_dump"), Meter::new("sections"));
-    (sender, Section { frames, input: Bytes::new(), splice: Splice::new(first), tail: None })
+    (
+        sender,
+        Section { frames, input: Bytes::new(), splice: Splice::new(first), tail: None, head: Vec::new() },
+    )
 }
 
+/// Enough for the lines in front of the first statement.
+const HEAD: usize = 1024;
+
 impl Section {
+    /// The word with which `psql` is let out of its restriction in the end, when the section's head has put it under one.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.head.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"\\restrict "))
+    }
+
     /// Delivers what belongs in front of privileges.
     pub(super) async fn early(&mut self, to: &mut Joiner<'_>) -> Result<()> {
         self.deliver(to).await
@@ -99,6 +112,9 @@ impl Section {
             let reached = self.splice.push(&mut input, &mut out)?;
             let taken = self.input.len() - input.len();
             self.input = self.input.split_off(taken);
+            if self.head.len() < HEAD {
+                self.head.extend(out.iter().take(HEAD));
+            }
             to.text(&out).await?;
             out.clear();
             if reached {
