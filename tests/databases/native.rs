@@ -210,15 +210,21 @@ fn consistent(server: &MySqlServer, ways: &[&str]) -> TestResult {
             let url = server.url(server.admin(), "bank")?;
             let mut sums = BTreeMap::new();
             for way in ways {
-                for _ in 0..rounds(3) {
+                for round in 0..rounds(3) {
+                    // One stream, and the many files of a directory.
+                    let (archive, layout) = [("bank.sql", "stream"), ("bank", "directory")][round % 2];
                     tool.expect(
                         0,
                         &url,
                         &[
                             "copy",
                             "env:DB",
-                            "bank.sql",
+                            archive,
                             "--overwrite",
+                            "--layout",
+                            layout,
+                            "--compress",
+                            "none",
                             "--snapshot",
                             way,
                             "--readers",
@@ -227,9 +233,9 @@ fn consistent(server: &MySqlServer, ways: &[&str]) -> TestResult {
                             "60",
                         ],
                     );
-                    let manifest = tool.manifest("bank.sql");
+                    let (manifest, text) = tool.archive(archive);
                     assert_eq!(manifest["source"]["facts"]["snapshot"], *way);
-                    let (rows, sum) = balance(&fs::read_to_string(tool.join("bank.sql"))?);
+                    let (rows, sum) = balance(&text);
                     assert_eq!(rows, ACCOUNTS * 2000, "{way}");
                     assert_eq!(sum, MONEY, "{way}: a dump holds half a transaction");
                     *sums.entry(*way).or_insert(0) += 1;

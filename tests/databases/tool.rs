@@ -86,6 +86,20 @@ impl Tool {
         fs::File::open(plain).unwrap()
     }
 
+    /// The manifest and the text of an archive, one stream or many uncompressed files.
+    pub(crate) fn archive(&self, name: &str) -> (serde_json::Value, String) {
+        let root = self.join(name);
+        if root.is_file() {
+            return (self.manifest(name), fs::read_to_string(root).unwrap());
+        }
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&fs::read(root.join("manifest.json")).unwrap()).unwrap();
+        let parts = manifest["parts"].as_array().unwrap();
+        let texts = parts.iter().map(|part| fs::read(root.join(part["path"].as_str().unwrap())).unwrap());
+        let text = String::from_utf8_lossy(&texts.collect::<Vec<_>>().concat()).into_owned();
+        (manifest, text)
+    }
+
     pub(crate) fn manifest(&self, archive: &str) -> serde_json::Value {
         serde_json::from_slice(&fs::read(self.join(&format!("{archive}.manifest.json"))).unwrap()).unwrap()
     }
