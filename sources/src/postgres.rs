@@ -277,6 +277,8 @@ const PASSING: &[&str] = &[
     "due to lock timeout",
     "conflict with recovery",
     "due to statement timeout",
+    // The connection that held the snapshot is gone.
+    "invalid snapshot identifier",
 ];
 
 fn explain(ended: &child::Ended) -> Error {
@@ -314,7 +316,7 @@ fn explain(ended: &child::Ended) -> Error {
         ),
         (
             "TRANSACTION SNAPSHOT",
-            "does the address lead to several servers? Give one server's instead of a load balancer's, or use `--engine client`",
+            "the connection that held the snapshot was lost; or the address leads to several servers: give one server's instead of a load balancer's, or use `--engine client`",
         ),
         ("server version mismatch", "install a pg_dump that is at least as new as the server"),
     ];
