@@ -58,9 +58,7 @@ fn benchmark() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut cases = vec![
         Case::new("BLAKE3 alone, one thread", || hashed(&mysql)),
-        Case::new("engine alone: source → null, BLAKE3 once", || {
-            engine(&runtime, &mysql, no_steps())
-        }),
+        Case::new("engine alone: source → null, BLAKE3 once", || engine(&runtime, &mysql, no_steps())),
         Case::new("engine with `--for rds-mysql`: BLAKE3 before and behind it", || {
             engine(&runtime, &mysql, std::sync::Arc::new(|_| Ok(vec![rds_mysql()])))
         }),
