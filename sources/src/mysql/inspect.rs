@@ -316,7 +316,9 @@ pub(super) fn literals(names: &[String]) -> String {
             write!(text, "{byte:02X}").ok();
             text
         });
-        format!("CONVERT(0x{digits} USING utf8mb4)")
+        // A constant, and no call of CONVERT: MySQL looks a constant up in its dictionary's index, and for anything else it goes through all tables
+        // (33 ms instead of 1 for each question, with 8,000 of them).
+        format!("_utf8mb4 X'{digits}'")
     };
     names.iter().map(hex).collect::<Vec<_>>().join(", ")
 }
