@@ -14,6 +14,11 @@ pub(super) fn passes(error: &Cause) -> bool {
     }
 }
 
+/// The key is there already.
+pub(super) fn is_twice(error: &Cause) -> bool {
+    matches!(error, Cause::Server(server) if server.code == 1062)
+}
+
 /// What is made is there already: table or view, routine, trigger, event, index, foreign key.
 pub(super) fn is_there(error: &Cause) -> bool {
     match error {

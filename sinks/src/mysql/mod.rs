@@ -81,6 +81,7 @@ impl Destination for MysqlDestination {
         // A task of its own: if nobody waits for it any more, a statement that is under way is still brought to its end, and `abandon` knows of it.
         let opened = tokio::spawn(async move {
             let mut conn = target::connect(&url).await?;
+            target::alone(&mut conn).await?;
             // Somebody may have come between the look and the load.
             let resumes = target::check(&mut conn, &url, options.occupied).await?;
             if options.occupied == Occupied::Replace {
@@ -88,6 +89,7 @@ impl Destination for MysqlDestination {
                 target::clear(&mut conn).await?;
                 // What clearing has set is not for loading.
                 conn = target::connect(&url).await?;
+                target::alone(&mut conn).await?;
             }
             if resumes {
                 cx.info("going on with the load that did not end");

@@ -104,6 +104,21 @@ pub(super) async fn clear(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
+/// Waits until nobody else loads into the database. A run that was killed may still have a statement under way, which would meet those of the next run.
+pub(super) async fn alone(conn: &mut Conn) -> Result<()> {
+    let sql = "SELECT GET_LOCK(CONCAT('dbferry_load:', CRC32(DATABASE())), 60)";
+    let got: Option<Option<u8>> = conn
+        .query_first(sql)
+        .await
+        .map_err(|error| explain::refused(error, "asking whether another load is at work"))?;
+    if got.flatten() == Some(1) {
+        return Ok(());
+    }
+    Err(Error::sink("another load of this database is at work")
+        .of_kind(pipeline::Kind::Temporary)
+        .hint("wait until it has ended; the statement of a run that was killed ends by itself"))
+}
+
 /// Marks the target as incomplete.
 pub(super) async fn mark(conn: &mut Conn, cx: &Context) -> Result<()> {
     let sql = format!(

@@ -152,23 +152,36 @@ impl Worker {
             done(conn, number, digest).await?;
             return Ok(0);
         }
-        conn.query_drop("START TRANSACTION").await?;
-        conn.query_drop(&unit.sql[..]).await?;
-        let taken = conn.affected_rows();
-        if conn.get_warnings() > 0 {
-            check_warnings(conn).await?;
+        match bring(conn, unit, number, digest).await {
+            // A connection that was left behind may have brought the same unit meanwhile.
+            Err(Failure::Cause(error)) if explain::is_twice(&error) => {
+                conn.query_drop("ROLLBACK").await?;
+                let there = is_done(conn, number, digest).await?;
+                if there { Ok(unit.rows.unwrap_or(0)) } else { Err(Failure::Cause(error)) }
+            }
+            result => result,
         }
-        if let Some(sent) = unit.rows.filter(|sent| *sent != taken) {
-            return Err(Failure::Other(
-                Error::sink("the target took another number of rows than were sent")
-                    .with("sent", sent)
-                    .with("taken", taken),
-            ));
-        }
-        done(conn, number, digest).await?;
-        conn.query_drop("COMMIT").await?;
-        Ok(taken)
     }
+}
+
+/// Rows and their line in the journal, in one transaction. The rows come first: what no transaction takes back may not come behind what one does.
+async fn bring(conn: &mut Conn, unit: &Unit, number: u64, digest: u64) -> std::result::Result<u64, Failure> {
+    conn.query_drop("START TRANSACTION").await?;
+    conn.query_drop(&unit.sql[..]).await?;
+    let taken = conn.affected_rows();
+    if conn.get_warnings() > 0 {
+        check_warnings(conn).await?;
+    }
+    if let Some(sent) = unit.rows.filter(|sent| *sent != taken) {
+        return Err(Failure::Other(
+            Error::sink("the target took another number of rows than were sent")
+                .with("sent", sent)
+                .with("taken", taken),
+        ));
+    }
+    done(conn, number, digest).await?;
+    conn.query_drop("COMMIT").await?;
+    Ok(taken)
 }
 
 /// In the modes that dumps set, a value that does not fit is clamped with a warning. That is a failure here.
