@@ -153,8 +153,8 @@ impl Parallel {
                 self.found += unit.rows.map_or(0, |rows| rows.count);
                 return Ok(());
             }
-            Some(_) => return Err(journal::another_dump()),
-            None => {}
+            None if !self.ordered.was_passed(unit.statement) => {}
+            _ => return Err(journal::another_dump()),
         }
         self.ordered.commit().await?;
         self.crew.dispatch(unit, || Worker::new(self.url.clone())).await

@@ -69,6 +69,11 @@ impl Ordered {
         &self.settings
     }
 
+    /// Whether an earlier load came to a statement behind this one: it had then brought every unit before it.
+    pub(super) fn was_passed(&self, statement: u64) -> bool {
+        self.earlier.is_some_and(|(last, _)| statement < last)
+    }
+
     /// Rows that the server took.
     pub(super) fn rows(&self) -> u64 {
         self.session.rows
