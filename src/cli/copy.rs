@@ -17,7 +17,7 @@ use sinks::{
 use sources::RedisOptions;
 use stores::s3::S3Url;
 use transforms::codec::{Codec, Compression, Decompress};
-use transforms::crypt::{Decrypt, Encrypt, Identities};
+use transforms::crypt::{Decrypt, Encrypt, Identities, Recipients};
 use transforms::interpret::{Interpret, Interpretation};
 use transforms::mysql::{self, DefinerPolicy};
 use transforms::postgres;
@@ -57,59 +57,11 @@ pub(crate) async fn run(mut args: CopyArgs, cx: &Context) -> Result<bool> {
                 .hint("write it exactly as the DEST is written"));
         }
     }
-    let memory = size::parse("--memory", &args.memory)?;
-    let digests =
-        args.digest.iter().map(|name| Algorithm::from_str(name.trim())).collect::<Result<Vec<_>>>()?;
-    let (db, host) = from.names();
-    let names = Names::new(Timestamp::now(), db, host);
     let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
-    let mut wanted = interpretation(&args, &from, &targets, memory)?;
-    restorable(&mut wanted, &from, &targets).await;
     let pairs = pairs(&args, &from, &targets)?;
     let compared = if pairs.is_empty() { Vec::new() } else { args.redis.compared(&from)? };
-    if wanted.format == Some(Format::Opaque)
-        && let Some((_, flag)) = &wanted.only
-    {
-        return Err(Error::usage(format!("`{flag}` and `--format opaque` contradict each other"))
-            .hint("leave one of them out"));
-    }
-    let mut deliveries = Vec::new();
-    for typed in &destinations {
-        let Some(shards) = args.redis.shards else {
-            deliveries.push(delivery(typed, &args, &from, &names)?);
-            continue;
-        };
-        for (number, share) in (1..).zip(redis::shares(&wanted.rdb, shards)) {
-            let mut delivery = delivery(typed, &args, &from, &names.of_shard(number, shards))?;
-            delivery.share = Some(share);
-            deliveries.push(delivery);
-        }
-    }
-    elasticache::look(&args, &targets, cx).await?;
     let looked_at = if args.no_check { Vec::new() } else { both_live(&args, &from, &targets)? };
-    let replica = RedisOptions {
-        may_stall: targets.iter().any(may_stall),
-        databases: wanted.rdb.databases.iter().copied().collect(),
-        plain: Arc::clone(&wanted.rdb.plain),
-        ..RedisOptions::default()
-    };
-    let identities = passwords::identities(&args.key)?;
-    if args.redis.shards.is_some() {
-        // Every share does it for its own slots; what comes before the fork is checked and no more.
-        wanted.rdb = redis::unfiltered();
-    }
-    let job = Job {
-        id: names.id().to_owned(),
-        steps: steps(&from, wanted, identities, memory),
-        settings: Settings {
-            memory,
-            jobs: lanes(&args),
-            digests,
-            reader: reader(&from, &args.source, memory)?,
-        },
-        source: source(from, &args.source, args.format, args.profile, replica, memory)?,
-        deliveries,
-    };
+    let job = job(&args, from, &destinations, cx).await?;
     let prepared = prepare(job, cx).await?;
     preflight::look(&args, &looked_at, cx).await?;
     if args.dry_run {
@@ -179,6 +131,60 @@ fn stored(args: &CopyArgs, from: &From) -> Result<sources::PartsStored> {
 /// Whether the archive is a directory of many files.
 fn directory(args: &CopyArgs) -> bool {
     args.source.layout == LayoutArg::Directory
+}
+
+/// The job that the arguments mean, from this source to these destinations.
+pub(crate) async fn job(args: &CopyArgs, from: From, destinations: &[String], cx: &Context) -> Result<Job> {
+    let memory = size::parse("--memory", &args.memory)?;
+    let digests =
+        args.digest.iter().map(|name| Algorithm::from_str(name.trim())).collect::<Result<Vec<_>>>()?;
+    let (db, host) = from.names();
+    let names = Names::new(Timestamp::now(), db, host);
+    let targets = destinations.iter().map(|typed| To::parse(typed)).collect::<Result<Vec<_>>>()?;
+    let mut wanted = interpretation(args, &from, &targets, memory)?;
+    restorable(&mut wanted, &from, &targets).await;
+    if wanted.format == Some(Format::Opaque)
+        && let Some((_, flag)) = &wanted.only
+    {
+        return Err(Error::usage(format!("`{flag}` and `--format opaque` contradict each other"))
+            .hint("leave one of them out"));
+    }
+    let mut deliveries = Vec::new();
+    for typed in destinations {
+        let Some(shards) = args.redis.shards else {
+            deliveries.push(delivery(typed, args, &from, &names)?);
+            continue;
+        };
+        for (number, share) in (1..).zip(redis::shares(&wanted.rdb, shards)) {
+            let mut delivery = delivery(typed, args, &from, &names.of_shard(number, shards))?;
+            delivery.share = Some(share);
+            deliveries.push(delivery);
+        }
+    }
+    elasticache::look(args, &targets, cx).await?;
+    let replica = RedisOptions {
+        may_stall: targets.iter().any(may_stall),
+        databases: wanted.rdb.databases.iter().copied().collect(),
+        plain: Arc::clone(&wanted.rdb.plain),
+        ..RedisOptions::default()
+    };
+    let identities = passwords::identities(&args.key)?;
+    if args.redis.shards.is_some() {
+        // Every share does it for its own slots; what comes before the fork is checked and no more.
+        wanted.rdb = redis::unfiltered();
+    }
+    Ok(Job {
+        id: names.id().to_owned(),
+        steps: steps(&from, wanted, identities, memory),
+        settings: Settings {
+            memory,
+            jobs: lanes(args),
+            digests,
+            reader: reader(&from, &args.source, memory)?,
+        },
+        source: source(from, &args.source, args.format, args.profile, replica, memory)?,
+        deliveries,
+    })
 }
 
 /// The databases that `--verify compare` holds against each other.
@@ -488,7 +494,7 @@ fn postgres_source(
 }
 
 /// The ending of what is encrypted.
-const ENCRYPTED: &str = ".age";
+pub(crate) const ENCRYPTED: &str = ".age";
 
 fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<Delivery> {
     let to = To::parse(typed)?;
@@ -582,14 +588,19 @@ fn delivery(typed: &str, args: &CopyArgs, from: &From, names: &Names) -> Result<
             compression.codec.extension(),
             if recipients.is_some() { ENCRYPTED } else { "" }
         ),
-        tail: Arc::new(move |_| {
-            let mut tail: Vec<Box<dyn Transform>> = compression.encoder()?.into_iter().collect();
-            if let Some(recipients) = &recipients {
-                tail.push(Box::new(Encrypt::new(recipients.clone())));
-            }
-            Ok(tail)
-        }),
+        tail: tail(compression, recipients),
         optional: args.keep_going.iter().any(|optional| optional == typed),
+    })
+}
+
+/// The steps behind the fork of an archive.
+pub(crate) fn tail(compression: Compression, recipients: Option<Recipients>) -> Steps {
+    Arc::new(move |_| {
+        let mut tail: Vec<Box<dyn Transform>> = compression.encoder()?.into_iter().collect();
+        if let Some(recipients) = &recipients {
+            tail.push(Box::new(Encrypt::new(recipients.clone())));
+        }
+        Ok(tail)
     })
 }
 
@@ -676,7 +687,7 @@ fn file_options(args: &CopyArgs, names: &Names) -> FileOptions {
 }
 
 /// What `--compress` asks for, else what the name's ending says. The two must not contradict each other.
-fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
+pub(crate) fn compression(args: &CopyArgs, name: &str) -> Result<Compression> {
     // The name of a directory says nothing of the files in it.
     let by_name =
         if directory(args) { Compression::new(Codec::None) } else { Compression::of_file_name(name) };

@@ -41,7 +41,7 @@ pub(crate) enum To {
 }
 
 /// Follows `env:NAME`, so that a URL with a password need not stand in the process list.
-fn resolve(typed: &str) -> Result<String> {
+pub(crate) fn resolve(typed: &str) -> Result<String> {
     let Some(name) = typed.strip_prefix("env:") else { return Ok(typed.to_owned()) };
     std::env::var(name).map_err(|_| {
         Error::usage(format!("the environment variable `{name}` is not set, or is not text"))
