@@ -27,7 +27,7 @@ setup: ## servers, compressors and the test runner
 	@cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
 
 bench: ## dbferry beside its peers; takes long
-	benches/run
+	benches/peers
 
 fuzz: ## longer than in `make test`
 	fuzz/run 300

@@ -11,7 +11,6 @@ mod corpus;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use common::{Case, Result, SED, Sample};
 use test_servers::{Flavour, MySqlOptions, MySqlServer, Needs, PostgresOptions, PostgresServer, sample};
@@ -32,8 +31,8 @@ fn main() -> ExitCode {
 fn benchmark() -> Result<()> {
     let (size, rounds) = common::size_and_rounds(u64::MAX)?;
     let mut notes = Vec::new();
-    let peers = common::installed(&["sed", "gzip", "pigz", "zstd"], &mut notes);
-    let tools = ["mariadb-dump", "pg_dump", "sed", "gzip", "pigz", "zstd", "bash"];
+    let peers = common::installed(&["sed", "gzip", "pigz", "zstd", "mydumper"], &mut notes);
+    let tools = ["mariadb-dump", "mydumper", "pg_dump", "sed", "gzip", "pigz", "zstd", "bash"];
     common::print(&common::machine(&tools));
     // Not /tmp, which is memory on many machines: writing to the disk is part of the work.
     let dir = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -111,6 +110,10 @@ impl Bench<'_> {
             piped(&format!("| {sed} | zstd -q -T0"), Some("c.sql.zst")),
             piped("| zstd -q -T0", Some("d.sql.zst")),
         ];
+        if common::find("mydumper").is_some() {
+            contenders.push(mydumper(&server, "", "e.dir"));
+            contenders.push(mydumper(&server, "-c", "f.dir"));
+        }
         let url = server.url("reader", "bench")?;
         for file in ["x.sql.gz", "x.sql.zst", "x.sql.lz4", "x.sql"] {
             contenders.push(dbferry(&url, server.client_dir(), file, &["--for", "rds-mysql"]));
@@ -199,9 +202,9 @@ impl Bench<'_> {
     fn measure(&self, contender: &Contender, server: &str, dumped: u64, check: bool) -> Result<Sample> {
         let dir = tempfile::tempdir_in(self.dir)?;
         let out = contender.file.map_or_else(|| PathBuf::from("/dev/null"), |file| dir.path().join(file));
-        let before = settled_cpu(server)?;
+        let before = common::settled_cpu(server)?;
         let mut sample = common::process(&mut (contender.command)(&out), contender.ours)?;
-        sample.server = settled_cpu(server)? - before;
+        sample.server = common::settled_cpu(server)? - before;
         if contender.file.is_some() {
             sample.bytes = common::length(&out)?;
             if check {
@@ -261,6 +264,28 @@ fn pipe(name: &str, client: &Command, behind: &str, file: Option<&'static str>) 
     }
 }
 
+/// mydumper's directory, over two connections, with the large table in as many pieces as it likes.
+fn mydumper(server: &MySqlServer, how: &str, file: &'static str) -> Contender {
+    let (port, how_owned) = (server.port().to_string(), how.to_owned());
+    Contender {
+        name: format!("`{}`", ["mydumper -t 2", how].join(" ").trim_end()),
+        command: Box::new(move |out| {
+            let mut command = Command::new("mydumper");
+            command.args(["-h", "127.0.0.1", "-P", &port, "-u", "reader", "-p", "reader", "-B", "bench"]);
+            command
+                .args(["-t", "2", "-r", "100000", "--trx-consistency-only", "-G", "-E", "-R", "-o"])
+                .arg(out);
+            if !how_owned.is_empty() {
+                command.arg(&how_owned);
+            }
+            command.stdout(Stdio::null());
+            command
+        }),
+        file: Some(file),
+        ours: false,
+    }
+}
+
 /// `pg_dump`'s own parallel format, over two connections, which reads several tables at once and each of them over one.
 fn directory(client: &Command, how: &str, file: &'static str) -> Contender {
     let script = format!("\"$@\" -Fd -j2 {how} -f \"$OUT\"");
@@ -287,7 +312,7 @@ fn dbferry(url: &str, clients: &Path, file: &'static str, more: &'static [&'stat
     Contender {
         name: format!("`dbferry copy URL {file} {}`", more.join(" ")),
         command: Box::new(move |out| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_dbferry"));
+            let mut command = Command::new(common::program());
             let path = std::env::var("PATH").unwrap_or_default();
             command.args(["copy", "env:DB"]).arg(out).args(more).arg("--quiet");
             command
@@ -307,12 +332,6 @@ type Words = (std::ffi::OsString, Vec<std::ffi::OsString>, Vec<(std::ffi::OsStri
 fn copy_of(command: &Command) -> Words {
     let envs = command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
     (command.get_program().to_owned(), command.get_args().map(ToOwned::to_owned).collect(), envs.collect())
-}
-
-/// Seconds of CPU of a server and of its backends, once the last of them has gone.
-fn settled_cpu(server: &str) -> Result<f64> {
-    std::thread::sleep(Duration::from_millis(200));
-    Ok(common::cpu_of(server)?.iter().sum())
 }
 
 /// A contender that loses data would be fast. The stock tools must get a dump out of the archive that is as long as what the client

@@ -1,4 +1,4 @@
-//! Loads beside what the field uses for them: `cargo bench --bench loading`, with the sizes and rounds of `benches/run`.
+//! Loads beside what the field uses for them: `cargo bench --bench loading`, with the sizes and rounds of `benches/peers`.
 //!
 //! | target | beside |
 //! | --- | --- |
@@ -52,7 +52,7 @@ fn benchmark() -> Result<()> {
 
 /// `dbferry copy` of a file, or of `$FROM`, into `$TO`.
 fn dbferry(dir: &Path, from: &str, to: &str, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dbferry"));
+    let mut command = Command::new(common::program());
     command
         .current_dir(dir)
         .args(["copy", from, "env:TO", "-q"])
@@ -125,7 +125,7 @@ fn mysql(dir: &Path, size: u64, rounds: usize) -> Result<()> {
     let rows = server.query("bench", "SELECT count(*) FROM bulk")?;
     let path = format!("{}:{}", server.client_dir().display(), std::env::var("PATH").unwrap_or_default());
     let url = server.url(server.admin(), "bench")?;
-    let mut dump = Command::new(env!("CARGO_BIN_EXE_dbferry"));
+    let mut dump = Command::new(common::program());
     dump.current_dir(dir).args(["copy", "env:FROM", "m.sql.zst", "-q"]).env("FROM", &url).env("PATH", &path);
     common::process(&mut dump, false)?;
     let to = server.url(server.admin(), "back")?;
@@ -165,7 +165,7 @@ fn postgres(dir: &Path, size: u64, rounds: usize) -> Result<()> {
     let rows = server.query("bench", "SELECT count(*) FROM bulk")?;
     let path = format!("{}:{}", server.client_dir().display(), std::env::var("PATH").unwrap_or_default());
     let from = server.url(server.admin(), "bench")?;
-    let mut dump = Command::new(env!("CARGO_BIN_EXE_dbferry"));
+    let mut dump = Command::new(common::program());
     dump.current_dir(dir).args(["copy", "env:FROM", "p.sql.zst", "-q"]).env("FROM", &from).env("PATH", &path);
     common::process(&mut dump, false)?;
     // As users make it: a file in which pg_restore finds every table's place.
@@ -224,7 +224,7 @@ fn redis(dir: &Path, size: u64, rounds: usize) -> Result<()> {
         source.eval(0, script, &[&from.to_string(), &to.to_string()])?;
     }
     for file in ["r.rdb", "r.resp"] {
-        let mut dump = Command::new(env!("CARGO_BIN_EXE_dbferry"));
+        let mut dump = Command::new(common::program());
         dump.current_dir(dir).args(["copy", "env:FROM", file, "-q"]).env("FROM", source.url());
         if file == "r.resp" {
             dump.args(["--format", "resp"]);

@@ -1,4 +1,4 @@
-//! `dbferry copy` to and from S3 beside `aws s3 cp` and `rclone`: `benches/run s3`.
+//! `dbferry copy` to and from S3 beside `aws s3 cp` and `rclone`: `benches/peers s3`.
 //!
 //! The store is the tests' own, in a process of its own: over TLS, as stores are, it takes whatever it is sent, computes one CRC64NVME of it and keeps nothing.
 //! What is read lies in its memory. Every contender takes the same stream of unknown length from the same file on its standard input, and gives what it
@@ -124,7 +124,7 @@ fn at(endpoint: &str, key: &str) -> String {
 }
 
 fn contenders(notes: &mut Vec<String>) -> Vec<Contender> {
-    let ours = |name, send, get| Contender { name, program: env!("CARGO_BIN_EXE_dbferry").into(), send, get };
+    let ours = |name, send, get| Contender { name, program: common::program(), send, get };
     let mut all = vec![
         ours(
             "dbferry copy",

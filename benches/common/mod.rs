@@ -17,6 +17,18 @@ pub(crate) type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 /// What everybody finds who looks for how to take the definers out of a dump.
 pub(crate) const SED: &str = "s/DEFINER=`[^`]*`@`[^`]*`//g";
 
+/// The dbferry that is measured: the one that was built with the benchmark, unless `DBFERRY_BENCH_PROGRAM` names another.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("DBFERRY_BENCH_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_dbferry").into(), PathBuf::from)
+}
+
+/// Seconds of CPU of a server and of its backends, once the last of them has gone.
+pub(crate) fn settled_cpu(server: &str) -> Result<f64> {
+    std::thread::sleep(Duration::from_millis(200));
+    Ok(cpu_of(server)?.iter().sum())
+}
+
 /// The size of a benchmark's dump in bytes, at most `most`, and its rounds; from the environment.
 pub(crate) fn size_and_rounds(most: u64) -> Result<(u64, usize)> {
     let read = |name: &str, default: u64| match std::env::var(name) {

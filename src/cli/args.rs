@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Say beforehand what a copy into a database would meet; or find out what an object store can and this account may
     Check(Box<CheckArgs>),
+    /// Measure how fast a source can leave, stage by stage, what holds it up, and which setting is best. Changes nothing
+    Bench(BenchArgs),
     /// Run the jobs of a job file
     Run(RunArgs),
     /// Show what a job file means, or what it may hold
@@ -490,6 +492,41 @@ pub(crate) struct CheckArgs {
     /// File whose first line is the destination's password
     #[arg(long, value_name = "FILE", env = "DBFERRY_DEST_PASSWORD_FILE")]
     pub(crate) dest_password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `dbferry bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every setting runs for its share of --time: the source alone with 1, 2, 4 and 8 readers, each compression alone from memory, the destination
+alone, then the promising ones together, and the best of them once more. docs/bench.md explains the figures.
+
+Examples:
+  dbferry bench mysql://root@system-mysql/system --html bench.html
+  dbferry bench env:DATABASE_URL s3://backups/3scale/ --time 5m
+  dbferry bench postgres://postgres@zync-database/zync --json -- --readers 4 --for rds-postgres")]
+pub(crate) struct BenchArgs {
+    /// What to read: everything that `copy` takes as SOURCE and that can be read more than once
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+
+    /// Where to write: a file, a folder, pvc:// or s3://. What is written has a name of its own beside it, and is removed. Default: nowhere
+    #[arg(value_name = "DEST")]
+    pub(crate) dest: Option<String>,
+
+    /// How long to measure: 30s, 60s, 10m. Longer is more exact
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) time: String,
+
+    /// Write a page with plots, in one file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Options of `copy`. What they fix is not tried: `-- --readers 4 --compress zstd:3 --for rds-mysql --memory 1GiB`
+    #[arg(last = true, value_name = "OPTIONS OF COPY", allow_hyphen_values = true)]
+    pub(crate) copy: Vec<String>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,

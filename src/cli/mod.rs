@@ -2,6 +2,7 @@
 
 mod archive;
 mod args;
+mod bench;
 mod check;
 mod compare;
 mod copy;
@@ -60,6 +61,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => judged(&args.output.clone(), 5, async |cx| check::run(*args, cx).await),
         Command::Drill(args) => {
             in_runtime(&args.output.clone(), async |cx| Box::pin(drill::run(args, cx)).await)
+        }
+        Command::Bench(args) => {
+            in_runtime(&args.output.clone(), async |cx| Box::pin(bench::run(args, cx)).await)
         }
         Command::Run(args) => coded(&args.output.clone(), async |cx| jobs::run(args, cx).await),
         Command::Config(args) => finish(jobs::config(&args), None),

@@ -7,6 +7,7 @@
 )]
 
 mod archives;
+mod bench;
 mod damage;
 mod encryption;
 mod faults;

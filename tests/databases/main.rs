@@ -7,6 +7,7 @@
 )]
 
 mod archival;
+mod bench;
 mod carry;
 mod cut;
 mod filters;
@@ -24,6 +25,7 @@ use test_servers::Trials;
 fn main() -> ExitCode {
     let trials = carry::trials(Trials::new());
     let trials = archival::trials(trials);
+    let trials = bench::trials(trials);
     let trials = cut::trials(trials);
     let trials = filters::trials(trials);
     let trials = layouts::trials(trials);

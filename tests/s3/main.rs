@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod archives;
+mod bench;
 mod faults;
 mod real;
 mod stream;
@@ -16,5 +17,6 @@ use test_servers::Trials;
 fn main() -> ExitCode {
     let trials = faults::trials(Trials::new());
     let trials = archives::trials(trials);
+    let trials = bench::trials(trials);
     stream::trials(ways::trials(real::trials(trials))).run()
 }
