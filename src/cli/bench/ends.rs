@@ -13,8 +13,8 @@ use bytes::Bytes;
 use pipeline::frame::{self, Frame, FrameReceiver};
 use pipeline::meter::Meter;
 use pipeline::{
-    Context, Destination, Error, Format, FrameSender, Manifest, Output, Part, PartHeader, Phase, Reader,
-    Result, Sink, Source, SourceInfo, Steps, Transform, TransformReport,
+    Context, Destination, Error, Format, FrameSender, Manifest, Output, Part, PartHeader, Reader, Result,
+    Sink, Source, SourceInfo, Steps, Transform, TransformReport,
 };
 use tokio::time::Instant;
 
@@ -224,14 +224,7 @@ impl Source for FromSample {
             return Ok(None);
         }
         let reader = SampleReader { blocks, flow: Arc::clone(&self.flow) };
-        let format = Some(Format::Opaque);
-        Ok(Some(Part {
-            path: None,
-            phase: Phase::Data,
-            format,
-            expected_bytes: None,
-            reader: Box::new(reader),
-        }))
+        Ok(Some(Part::new(None, Some(Format::Opaque), Box::new(reader))))
     }
 
     async fn finish(self: Box<Self>, _: &Context) -> Result<BTreeMap<String, String>> {

@@ -98,6 +98,7 @@ impl Asked {
             (args.resume, "--resume"),
             (args.verify.is_some(), "--verify"),
             (args.redis.shards.is_some(), "--shards"),
+            (args.source.layout == LayoutArg::Directory, "--layout directory"),
             (!args.keep_going.is_empty(), "--keep-going"),
             (args.output.json || args.output.quiet || args.output.verbose, "an option of the output"),
         ] {
@@ -209,7 +210,7 @@ impl Asked {
             From::S3(url) => shown(&self.source, Some(url.to_string())),
             _ => self.source.clone(),
         };
-        let dest = self.dest.as_ref().map_or_else(|| "DEST".to_owned(), |dest| self.renamed(dest, setting));
+        let dest = self.dest.as_ref().map_or_else(|| "DEST".to_owned(), |dest| Self::renamed(dest, setting));
         let mut words = vec!["dbferry".to_owned(), "copy".to_owned(), source, dest];
         words.extend(self.options.iter().cloned());
         words.extend(setting.options());
@@ -217,13 +218,11 @@ impl Asked {
     }
 
     /// DEST with the ending of the setting's compression, where it has another one.
-    fn renamed(&self, dest: &str, setting: &Setting) -> String {
+    fn renamed(dest: &str, setting: &Setting) -> String {
         let (path, query) = split_query(dest);
         let mut path = path.to_owned();
-        // A folder, an archive that is one, and what stands elsewhere have no ending.
-        let unnamed = path.ends_with('/')
-            || dest.starts_with("env:")
-            || self.args.source.layout == LayoutArg::Directory;
+        // A folder, and what stands elsewhere, have no ending.
+        let unnamed = path.ends_with('/') || dest.starts_with("env:");
         if let (Some(compress), false) = (&setting.compress, unnamed) {
             let (stem, age) = path
                 .strip_suffix(copy::ENCRYPTED)
