@@ -98,9 +98,7 @@ pub(super) fn stages(measured: &[Measurement], chosen: &Measurement) -> Vec<Stag
     let find = |kind: Kind, fits: &dyn Fn(&Measurement) -> bool| {
         measured.iter().find(|m| m.kind == kind && m.worked() && fits(m))
     };
-    let same_readers = |m: &Measurement| {
-        m.setting.readers == chosen.setting.readers && m.setting.redis_sync == chosen.setting.redis_sync
-    };
+    let same_readers = |m: &Measurement| m.setting.readers == chosen.setting.readers;
     let source = find(Kind::Source, &same_readers).or_else(|| find(Kind::First, &|_| true));
     let in_chosen =
         |stage: &str| chosen.cpu_by_stage.get(stage).map(|seconds| per_gb(*seconds, chosen.raw_bytes));

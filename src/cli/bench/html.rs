@@ -214,11 +214,8 @@ fn throughput(html: &mut String, document: &Document) {
         pieces: vec![(class, m.name.clone(), m.raw_bytes_per_second / 1e6)],
         chosen,
     };
-    let mut list: Vec<Bar> = runs(document, Kind::Source)
-        .map(|m| {
-            bar(m, "c1", m.setting.readers == chosen.readers && m.setting.redis_sync == chosen.redis_sync)
-        })
-        .collect();
+    let mut list: Vec<Bar> =
+        runs(document, Kind::Source).map(|m| bar(m, "c1", m.setting.readers == chosen.readers)).collect();
     list.extend(runs(document, Kind::Together).map(|m| bar(m, "c3", m.setting == *chosen)));
     section(
         html,

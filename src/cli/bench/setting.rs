@@ -16,7 +16,6 @@ use super::super::{copy, engine};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Setting {
     pub(super) readers: Option<usize>,
-    pub(super) redis_sync: Option<&'static str>,
     pub(super) compress: Option<String>,
     pub(super) part_size: Option<u64>,
 }
@@ -28,7 +27,6 @@ impl Setting {
             options.extend(value.map(|value| [flag.to_owned(), value]).into_iter().flatten());
         };
         add("--readers", self.readers.map(|readers| readers.to_string()));
-        add("--redis-sync", self.redis_sync.map(str::to_owned));
         add("--compress", self.compress.clone());
         options
     }
@@ -39,7 +37,6 @@ impl Setting {
         words.extend(
             self.readers.map(|n| if n == 1 { "1 reader".to_owned() } else { format!("{n} readers") }),
         );
-        words.extend(self.redis_sync.map(|way| format!("{way} sync")));
         words.extend(
             self.compress
                 .as_ref()
@@ -60,7 +57,6 @@ pub(super) struct Asked {
     pub(super) args: CopyArgs,
     /// Numbers of readers to try; none where there is nothing to choose.
     pub(super) readers: Vec<usize>,
-    pub(super) syncs: Vec<&'static str>,
     pub(super) compressions: Vec<String>,
     pub(super) part_sizes: Vec<u64>,
 }
@@ -128,8 +124,6 @@ impl Asked {
             (true, true) => &[1, 2, 4],
             (true, false) => &[1, 2, 4, 8],
         };
-        let choose_sync =
-            engine == Some(Engine::Redis) && !typed("redis_sync") && !args.source.redis_scan && !brief;
         let compressions: &[&str] = match (args.compress.is_some(), brief) {
             (true, _) => &[],
             (false, true) => &["none", "lz4", "gzip:1", "zstd:3"],
@@ -145,7 +139,6 @@ impl Asked {
             options: bench.copy.clone(),
             from,
             readers: readers.to_vec(),
-            syncs: if choose_sync { vec!["diskless", "disk"] } else { Vec::new() },
             compressions: compressions.iter().map(|&name| name.to_owned()).collect(),
             part_sizes: parts,
             args,
@@ -298,7 +291,8 @@ mod tests {
         let fixed = asked(&["mysql://u@h/db", "--", "--readers", "2", "--compress", "lz4"]).unwrap();
         assert!(fixed.readers.is_empty() && fixed.compressions.is_empty());
         assert!(asked(&["mysql://u@h/db", "--", "--engine", "client"]).unwrap().readers.is_empty());
-        assert_eq!(asked(&["redis://h"]).unwrap().syncs, ["diskless", "disk"]);
+        // Which way a Redis server makes a snapshot is its own affair: one of them writes its dump file anew.
+        assert!(asked(&["redis://h"]).unwrap().readers.is_empty());
     }
 
     #[test]

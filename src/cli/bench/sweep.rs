@@ -101,7 +101,7 @@ impl<'a> Sweep<'a> {
         let several = |count: usize, weight: f64| count as f64 * weight;
         let together = asked.compressions.len().clamp(1, TOGETHER);
         let sinks = if asked.has_destination() { 1 + asked.part_sizes.len() } else { 0 };
-        let sources = asked.readers.len().max(asked.syncs.len()).max(1);
+        let sources = asked.readers.len().max(1);
         let weight = weight::FIRST
             + several(sources, weight::SOURCE)
             + weight::CHECK
@@ -225,9 +225,6 @@ impl<'a> Sweep<'a> {
     async fn sources(&mut self, bench: &Bench<'_>, held: usize) -> Result<()> {
         let mut settings: Vec<Setting> =
             self.asked.readers.iter().map(|n| Setting { readers: Some(*n), ..Setting::default() }).collect();
-        settings.extend(
-            self.asked.syncs.iter().map(|way| Setting { redis_sync: Some(*way), ..Setting::default() }),
-        );
         if settings.is_empty() {
             settings.push(Setting::default());
         }
