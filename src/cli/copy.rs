@@ -65,7 +65,7 @@ pub(crate) async fn run(mut args: CopyArgs, cx: &Context) -> Result<bool> {
     let prepared = prepare(job, cx).await?;
     preflight::look(&args, &looked_at, cx).await?;
     if args.dry_run {
-        return dry_run(&prepared.plan, args.output.json).map(|()| true);
+        return render::plan(&prepared.plan, args.output.json).map(|()| true);
     }
     let report = prepared.run(cx).await?;
     let mut document = render::report_json(&report);
@@ -772,58 +772,4 @@ fn archive_name(template: &str, folder: bool, args: &CopyArgs, from: &From, name
     let name = format!("{}{ending}{}", names.default_stem(), if encrypted { ENCRYPTED } else { "" });
     // An empty key is the root of a bucket; an empty path does not get here.
     Ok(if path.is_empty() { name } else { format!("{}/{name}", path.trim_end_matches('/')) })
-}
-
-fn dry_run(plan: &pipeline::Plan, json: bool) -> Result<()> {
-    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let memory = &plan.memory;
-    if json {
-        let document = serde_json::json!({
-            "type": "plan",
-            "source": plan.source,
-            "destinations": plan.destinations.iter().map(|(endpoint, room)| serde_json::json!({
-                "endpoint": endpoint, "room_bytes": room,
-            })).collect::<Vec<_>>(),
-            "memory": {
-                "budget_bytes": memory.budget,
-                "ceiling_bytes": memory.ceiling(),
-                "overhead_bytes": memory.overhead,
-                "lanes": memory.lanes,
-                "stages_bytes": memory.stages,
-                "edges": memory.edges,
-                "edge_bytes": memory.edge,
-            },
-        });
-        return render::print(&format!("{document}\n"));
-    }
-    let source = &plan.source;
-    render::say(&format!("source: {} ({})", source.endpoint, source.kind));
-    for (what, value) in [("server", &source.server), ("client", &source.client)] {
-        if let Some(value) = value {
-            render::say(&format!("{what}: {value}"));
-        }
-    }
-    if let Some(bytes) = source.expected_bytes {
-        render::say(&format!("size: about {}", size::show(bytes)));
-    }
-    for (fact, value) in &source.facts {
-        render::say(&format!("{fact}: {value}"));
-    }
-    for (endpoint, room) in &plan.destinations {
-        let room = room.map_or_else(String::new, |bytes| format!(", {} free", size::show(bytes)));
-        render::say(&format!("destination: {endpoint}{room}"));
-    }
-    render::say(&format!(
-        "memory: at most {} of {} MiB: {} overhead + {} lane{} × ({} for stages + {} edges × {})",
-        mib(memory.ceiling()),
-        mib(memory.budget),
-        mib(memory.overhead),
-        memory.lanes,
-        if memory.lanes == 1 { "" } else { "s" },
-        mib(memory.stages),
-        memory.edges,
-        mib(memory.edge),
-    ));
-    render::say("dry run: both ends answered, nothing was read or written");
-    Ok(())
 }

@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use pipeline::meter::bottleneck;
-use pipeline::{Error, Finding, Report, Severity, TransformReport};
+use pipeline::{Error, Finding, Plan, Report, Severity, TransformReport};
 use serde_json::json;
 
 use super::size;
@@ -201,6 +201,61 @@ pub(crate) fn finding(finding: &Finding) -> String {
     } else {
         format!("{severity}: {}: {} (offset {})", finding.object, finding.message, finding.offset)
     }
+}
+
+/// What a dry run shows.
+pub(crate) fn plan(plan: &Plan, json: bool) -> Result<(), Error> {
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    let memory = &plan.memory;
+    if json {
+        let document = serde_json::json!({
+            "type": "plan",
+            "source": plan.source,
+            "destinations": plan.destinations.iter().map(|(endpoint, room)| serde_json::json!({
+                "endpoint": endpoint, "room_bytes": room,
+            })).collect::<Vec<_>>(),
+            "memory": {
+                "budget_bytes": memory.budget,
+                "ceiling_bytes": memory.ceiling(),
+                "overhead_bytes": memory.overhead,
+                "lanes": memory.lanes,
+                "stages_bytes": memory.stages,
+                "edges": memory.edges,
+                "edge_bytes": memory.edge,
+            },
+        });
+        return print(&format!("{document}\n"));
+    }
+    let source = &plan.source;
+    say(&format!("source: {} ({})", source.endpoint, source.kind));
+    for (what, value) in [("server", &source.server), ("client", &source.client)] {
+        if let Some(value) = value {
+            say(&format!("{what}: {value}"));
+        }
+    }
+    if let Some(bytes) = source.expected_bytes {
+        say(&format!("size: about {}", size::show(bytes)));
+    }
+    for (fact, value) in &source.facts {
+        say(&format!("{fact}: {value}"));
+    }
+    for (endpoint, room) in &plan.destinations {
+        let room = room.map_or_else(String::new, |bytes| format!(", {} free", size::show(bytes)));
+        say(&format!("destination: {endpoint}{room}"));
+    }
+    say(&format!(
+        "memory: at most {} of {} MiB: {} overhead + {} lane{} × ({} for stages + {} edges × {})",
+        mib(memory.ceiling()),
+        mib(memory.budget),
+        mib(memory.overhead),
+        memory.lanes,
+        if memory.lanes == 1 { "" } else { "s" },
+        mib(memory.stages),
+        memory.edges,
+        mib(memory.edge),
+    ));
+    say("dry run: both ends answered, nothing was read or written");
+    Ok(())
 }
 
 #[cfg(test)]
