@@ -39,6 +39,16 @@ pub struct MysqlDestination {
     options: MysqlLoad,
     /// Locked while it is being decided.
     begun: Arc<Mutex<Begun>>,
+    ended: Arc<Mutex<Option<Ended>>>,
+}
+
+/// A load that has come to its end.
+#[derive(Debug)]
+struct Ended {
+    /// The connection that it began with: as long as it stands, the server has not died and forgotten a counter.
+    conn: mysql_async::Conn,
+    /// What sets the counters of tables again.
+    counters: Vec<Vec<u8>>,
 }
 
 impl MysqlDestination {
@@ -51,7 +61,7 @@ impl MysqlDestination {
             return Err(Error::usage(format!("`{url}` does not name the database to load into"))
                 .hint("name it in the path: mysql://user@host/db"));
         }
-        Ok(Self { url, options, begun: Arc::default() })
+        Ok(Self { url, options, begun: Arc::default(), ended: Arc::default() })
     }
 }
 
@@ -78,6 +88,7 @@ impl Destination for MysqlDestination {
         }
         let mut begun = Arc::clone(&self.begun).lock_owned().await;
         let (url, options, cx) = (self.url.clone(), self.options.clone(), cx.clone());
+        let ended = Arc::clone(&self.ended);
         // A task of its own: if nobody waits for it any more, a statement that is under way is still brought to its end, and `abandon` knows of it.
         let opened = tokio::spawn(async move {
             let mut conn = target::connect(&url).await?;
@@ -105,7 +116,7 @@ impl Destination for MysqlDestination {
                 .map_err(|error| explain::refused(error, "looking at it"))?;
             let packet = packet.unwrap_or(16 << 20);
             let begun = tokio::sync::OwnedMutexGuard::mutex(&begun).clone();
-            Ok(script::Script::new(conn, url, &options, packet, resumes, begun, cx))
+            Ok(script::Script::new(conn, url, &options, packet, resumes, (begun, ended), cx))
         });
         let script =
             opened.await.map_err(|panic| Error::bug("opening the target panicked").caused_by(panic))?;
@@ -114,11 +125,27 @@ impl Destination for MysqlDestination {
 
     async fn publish(&mut self, _: &Manifest, _: &Context) -> Result<()> {
         let sql = format!("DROP TABLE IF EXISTS {}", target::JOURNAL);
-        let unmarked = through_a_failover(|| async {
-            let mut conn = target::connect(&self.url).await?;
-            conn.query_drop(&sql).await.map_err(|error| explain::refused(error, &format!("`{sql}`")))
-        });
-        let unmarked = unmarked.await;
+        let run = async |conn: &mut mysql_async::Conn, sql: &[u8]| {
+            let shown = String::from_utf8_lossy(sql).into_owned();
+            conn.query_drop(sql).await.map_err(|error| explain::refused(error, &format!("`{shown}`")))
+        };
+        let ended = self.ended.lock().await.take();
+        let (first, counters) = match ended {
+            Some(Ended { mut conn, counters }) => (run(&mut conn, sql.as_bytes()).await, counters),
+            None => return Err(Error::bug("a load is published that was not committed")),
+        };
+        let mut unmarked = first;
+        if unmarked.is_err() {
+            unmarked = through_a_failover(|| async {
+                let mut conn = target::connect(&self.url).await?;
+                run(&mut conn, b"SET SESSION sql_mode = ''").await?;
+                for counter in &counters {
+                    run(&mut conn, counter).await?;
+                }
+                run(&mut conn, sql.as_bytes()).await
+            })
+            .await;
+        }
         // Everything is loaded: to remove it now would help nobody.
         *self.begun.lock().await = Begun::default();
         unmarked.map_err(|error| {

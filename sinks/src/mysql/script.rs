@@ -13,7 +13,7 @@ use pipeline::{Content, Context, Error, Proof, Receipt, Result, Sink};
 use tokio::sync::Mutex;
 
 use super::worker::{Failure, Session, Unit, Worker};
-use super::{MysqlLoad, create, explain, target};
+use super::{Ended, MysqlLoad, create, explain, target};
 use crate::crew::{Begun, Crew, noted};
 
 /// Room that a statement's packet needs beside the statement.
@@ -49,6 +49,7 @@ pub(super) struct Script {
     /// Every statement so far was there already.
     behind: bool,
     begun: Arc<Mutex<Begun>>,
+    ended: Arc<Mutex<Option<Ended>>>,
 }
 
 /// Numbers of what is no part of a statement of rows, in the place of the part.
@@ -67,6 +68,7 @@ impl Sink for Script {
     async fn commit(mut self: Box<Self>, content: &Content) -> Result<Receipt> {
         let result = self.finish().await;
         noted(&self.begun, result).await?;
+        *self.ended.lock().await = Some(Ended { conn: self.conn, counters: self.counters });
         Ok(Receipt { bytes: content.bytes, proof: Proof::RowsAccepted { rows: *self.crew.done() } })
     }
 
@@ -83,7 +85,7 @@ impl Script {
         options: &MysqlLoad,
         packet: usize,
         resumes: bool,
-        begun: Arc<Mutex<Begun>>,
+        (begun, ended): (Arc<Mutex<Begun>>, Arc<Mutex<Option<Ended>>>),
         cx: Context,
     ) -> Self {
         Self {
@@ -106,6 +108,7 @@ impl Script {
             resumes,
             behind: resumes,
             begun,
+            ended,
         }
     }
 
@@ -119,7 +122,7 @@ impl Script {
         if self.resumes || self.crew.idle().iter().any(|worker| worker.broke) {
             // A dump sets back at its end the mode under which its tables were made.
             self.execute(b"SET SESSION sql_mode = ''", self.offset).await?;
-            for sql in std::mem::take(&mut self.counters) {
+            for sql in self.counters.clone() {
                 self.execute(&sql, self.offset).await?;
             }
         }
