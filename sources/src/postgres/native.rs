@@ -422,6 +422,8 @@ fn refused(code: &SqlState, message: &str, what: &str) -> Error {
         "40001" if message.contains("recovery") => temporary(error).hint(
             "set hot_standby_feedback or max_standby_streaming_delay at the standby, or dump the primary",
         ),
+        // The connection that held the snapshot was lost before this one had joined it.
+        "22023" if message.contains("invalid snapshot identifier") => temporary(error),
         "55P03" => temporary(error).hint(
             "somebody waits to alter the table, and whoever wants to read it waits behind; run it again when nobody alters the schema",
         ),
